@@ -1,11 +1,10 @@
 #pragma once
-// The small precompiled header: standard containers, Result, Describe, fmt, awaitable. Measured in STYLE §9.
+// The small precompiled header: standard containers, Result, Describe, fmt. Measured in STYLE §9.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/awaitable.hpp>
 #include <boost/describe.hpp>
 #include <boost/mp11.hpp>
 #include <charconv>
