@@ -1,0 +1,153 @@
+#pragma once
+// EngineCatalog: what each engine can do and how it is started, as data. Adding a vendor, an engine or a version is a row
+// in catalog/*.yaml, never a change of the search (DESIGN §1, "Rules are data").
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/describe.h"
+#include "base/hash.h"
+#include "base/result.h"
+
+namespace berth::engines {
+
+/// How a user's flag is treated: passed on after a type check, refused because berth sets it, or a path under roots.
+enum class FlagClass { kAllowed, kOwned, kPath };
+DESCRIBE_ENUM(FlagClass, kAllowed, kOwned, kPath)
+
+enum class FlagType { kBool, kInteger, kNumber, kText, kChoice };
+DESCRIBE_ENUM(FlagType, kBool, kInteger, kNumber, kText, kChoice)
+
+struct Flag {
+  std::string name;                  // canonical, "--ctx-size"
+  std::vector<std::string> aliases;  // "-c"
+  FlagType type = FlagType::kText;
+  FlagClass kind = FlagClass::kAllowed;
+  std::optional<double> min;
+  std::optional<double> max;
+  std::vector<std::string> choices;
+  std::string setting;  // field of fleet::Settings or Restriction that this flag means: "context", "tensor_parallel", …
+  std::string doc;
+};
+DESCRIBE(Flag, name, aliases, type, kind, min, max, choices, setting, doc);
+
+/// One supported combination. Empty list: any. `vendor` "cpu" is the row for running without a device.
+struct SupportRow {
+  std::vector<std::string> versions;  // engine versions; empty: all
+  std::vector<std::string> os;
+  std::vector<std::string> arch;
+  std::string vendor;
+  std::string framework;
+  std::optional<std::string> runtime_version;      // what the build is for: "12.8"
+  std::optional<std::string> runtime_version_min;  // oldest that the vendor's compatibility range admits
+  std::optional<std::string> driver_version_min;
+  std::optional<std::string> capability_min;  // compute capability
+  std::vector<std::string> variants;          // chip variants, vendors without capability numbers
+  std::string install;                        // "container", "package", or empty: must be present
+  Bytes install_bytes;
+  std::string source;  // where this row's facts come from
+};
+DESCRIBE(SupportRow,
+         versions,
+         os,
+         arch,
+         vendor,
+         framework,
+         runtime_version,
+         runtime_version_min,
+         driver_version_min,
+         capability_min,
+         variants,
+         install,
+         install_bytes,
+         source);
+
+/// A quantization or dtype that needs something of the device: {"bf16", "8.0"}.
+struct TypeNeed {
+  std::string type;
+  std::string vendor;
+  std::string capability_min;
+};
+DESCRIBE(TypeNeed, type, vendor, capability_min);
+
+/// One piece of a command line. `when` empty: always; else a name out of LaunchFacts ("devices", "cpu", "embed",
+/// "several_devices"). Values may hold {placeholders} of launch.h; an argument with an absent placeholder is dropped.
+struct Argument {
+  std::string when;
+  std::vector<std::string> args;
+};
+DESCRIBE(Argument, when, args);
+
+struct Probe {
+  std::string path;  // "/health"
+  std::string method = "GET";
+  std::string body;
+};
+DESCRIBE(Probe, path, method, body);
+
+struct Recipe {
+  std::vector<std::string> programs;  // names looked for, in order: on PATH, then among berth's own launchers
+  std::vector<Argument> arguments;
+  std::map<std::string, std::string> environment;            // values may hold placeholders
+  std::map<std::string, std::string> visible_devices;        // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
+  Probe health;
+  std::vector<std::string> openai_paths;  // inference paths that it serves
+  std::vector<std::string> user_environment;  // allow-list of names (globs) that a deployment may set
+};
+DESCRIBE(Recipe, programs, arguments, environment, visible_devices, health, openai_paths, user_environment);
+
+/// How the memory of an engine is judged: per part, or as a share of the whole device (DESIGN §1).
+enum class MemoryModel { kParts, kShareOfDevice, kDeclared };
+DESCRIBE_ENUM(MemoryModel, kParts, kShareOfDevice, kDeclared)
+
+struct Engine {
+  std::string id;     // "llama.cpp"
+  std::string title;  // "llama.cpp"
+  MemoryModel memory = MemoryModel::kParts;
+  std::vector<std::string> formats;        // "gguf", "safetensors"
+  std::vector<std::string> tasks;          // "generate", "embed", …
+  std::vector<std::string> architectures;  // empty: any
+  std::vector<std::string> layouts;        // names of placement/layouts this engine has
+  std::vector<std::string> versions;       // best first
+  bool supported = true;                   // false: known, said to be unsupported
+  std::vector<SupportRow> rows;
+  std::vector<TypeNeed> type_needs;
+  std::vector<Flag> flags;
+  Recipe recipe;
+};
+DESCRIBE(Engine,
+         id,
+         title,
+         memory,
+         formats,
+         tasks,
+         architectures,
+         layouts,
+         versions,
+         supported,
+         rows,
+         type_needs,
+         flags,
+         recipe);
+
+struct EngineCatalog {
+  std::vector<Engine> engines;  // in catalog order, which is part 1 of the plan key
+
+  [[nodiscard]] const Engine* find(std::string_view id) const;
+};
+DESCRIBE(EngineCatalog, engines);
+
+/// Compares dotted versions number by number ("12.10" > "12.8"); missing parts count as 0, text after digits is ignored.
+std::strong_ordering compare_versions(std::string_view a, std::string_view b);
+/// First number of a dotted version; 0 when there is none.
+std::uint32_t major_of(std::string_view version);
+
+/// Checks that ids are unique, layouts and settings exist, ranges are sane. Errors: kInvalid with the path.
+Result<void> validate(const EngineCatalog& catalog);
+
+}  // namespace berth::engines

@@ -1,0 +1,162 @@
+#pragma once
+// Request and Policy: what is asked, and by which rules of the house it is answered. Both are canonicalised before
+// hashing, so that order and spelling never matter (DESIGN §1, invariant 8).
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/describe.h"
+#include "base/hash.h"
+#include "base/result.h"
+#include "fleet/model.h"
+
+namespace berth::fleet {
+
+/// How a list of selected devices is meant: an allow-list, or "every one of them, split evenly over the replicas".
+enum class DeviceUse { kAny, kAll };
+DESCRIBE_ENUM(DeviceUse, kAny, kAll)
+
+enum class Strategy { kSpread, kBinpack };
+DESCRIBE_ENUM(Strategy, kSpread, kBinpack)
+
+/// Narrows the search; never another algorithm.
+struct Restriction {
+  std::optional<std::string> cluster;
+  std::vector<std::string> workers;           // names or ids; empty: any
+  std::map<std::string, std::string> labels;  // all must match, case-sensitive
+  std::vector<std::string> devices;           // "worker/device-id"; empty: any
+  DeviceUse use = DeviceUse::kAny;
+  std::optional<std::uint32_t> devices_per_replica;
+  std::optional<std::string> engine;  // catalog id
+  std::optional<std::string> engine_version;
+  std::optional<std::uint32_t> tensor_parallel;
+  std::optional<std::uint32_t> pipeline_parallel;
+  std::optional<std::uint32_t> data_parallel;
+  bool across_workers = false;  // consent to layouts over several workers
+};
+DESCRIBE(Restriction,
+         cluster,
+         workers,
+         labels,
+         devices,
+         use,
+         devices_per_replica,
+         engine,
+         engine_version,
+         tensor_parallel,
+         pipeline_parallel,
+         data_parallel,
+         across_workers);
+
+/// Engine settings that change memory or launch. Absent: Policy's default, printed as such and pinned in the plan.
+struct Settings {
+  std::optional<std::uint32_t> context;        // tokens
+  std::optional<std::uint32_t> sequences;      // parallel slots
+  std::optional<std::string> kv_type;          // "f16", "q8_0", "fp8", …
+  std::optional<bool> flash_attention;         // llama.cpp
+  std::optional<std::uint32_t> ubatch;         // llama.cpp physical batch, tokens
+  std::optional<double> utilization;           // share of the device, engines that take one
+  std::optional<std::uint32_t> offload_layers;  // llama.cpp -ngl; absent: as many as fit
+  bool cpu_offload = true;                     // layers may stay on the host
+  std::vector<std::string> flags;              // further engine flags, typed and checked against the catalog
+  std::map<std::string, std::string> env;      // allow-listed by the catalog
+};
+DESCRIBE(Settings,
+         context,
+         sequences,
+         kv_type,
+         flash_attention,
+         ubatch,
+         utilization,
+         offload_layers,
+         cpu_offload,
+         flags,
+         env);
+
+/// Another file of the same model: other quantization or format.
+struct Variant {
+  std::string name;  // "Q4_K_M"
+  ModelSource source;
+  std::optional<ModelFacts> facts;
+};
+DESCRIBE(Variant, name, source, facts);
+
+struct Request {
+  std::string deployment;  // id or name; only shown and hashed
+  std::string model;       // display name
+  std::string task = "generate";
+  ModelSource source;
+  std::optional<ModelFacts> facts;  // absent: every rule that needs them is `unknown`
+  std::vector<Variant> variants;    // only fixes look at them
+  std::uint32_t replicas = 1;
+  Settings settings;
+  Restriction restriction;
+  std::optional<Strategy> strategy;
+  std::optional<std::string> replaces;  // id of an own deployment whose claims are excluded
+  std::vector<std::string> accept;      // rule names whose reject or unknown becomes a warn
+  int priority = 0;
+  bool partial = true;  // place the k that fit when fewer than asked do
+};
+DESCRIBE(Request,
+         deployment,
+         model,
+         task,
+         source,
+         facts,
+         variants,
+         replicas,
+         settings,
+         restriction,
+         strategy,
+         replaces,
+         accept,
+         priority,
+         partial);
+
+/// Limits on what a request may ask; beyond is kInvalid.
+constexpr std::uint32_t kReplicasMax = 1000;
+constexpr std::uint32_t kContextMax = 16 * 1024 * 1024;
+constexpr std::uint32_t kSequencesMax = 4096;
+constexpr std::size_t kSelectedDevicesMax = 4096;
+constexpr std::size_t kVariantsMax = 64;
+
+/// Checks ranges and sorts and deduplicates every list. Idempotent. Errors: kInvalid naming field, value and limit.
+Result<Request> canonical(Request request);
+
+/// The rules of the house. The plan key is a named list, so that another policy is data (DESIGN §1).
+struct Policy {
+  std::string name = "berth";
+  std::uint32_t default_context = 8192;  // min(model's maximum, this)
+  std::uint32_t default_sequences = 4;
+  std::string default_kv_type = "f16";
+  Strategy default_strategy = Strategy::kSpread;
+  std::vector<std::string> engine_order;  // empty: the catalog's
+  std::vector<std::string> plan_key = {"engine_order",
+                                       "layers_on_devices",
+                                       "workers",
+                                       "tensor_groups_across_workers",
+                                       "devices",
+                                       "interconnect",
+                                       "files_present",
+                                       "strategy",
+                                       "bytes_left",
+                                       "ids"};
+  bool allow_install = true;  // berth may install an absent engine where it can
+  std::uint32_t search_steps_max = 200000;  // bound of the replica search; beyond: search_limit
+};
+DESCRIBE(Policy,
+         name,
+         default_context,
+         default_sequences,
+         default_kv_type,
+         default_strategy,
+         engine_order,
+         plan_key,
+         allow_install,
+         search_steps_max);
+
+}  // namespace berth::fleet
