@@ -1,6 +1,6 @@
 #pragma once
-// EngineCatalog: what each engine can do and how it is started, as data. Adding a vendor, an engine or a version is a row
-// in catalog/*.yaml, never a change of the search (DESIGN §1, "Rules are data").
+// EngineCatalog: what each engine can do and how it is started, as data. Adding a vendor, an engine or a version is a
+// row in catalog/*.yaml, never a change of the search (DESIGN §1, "Rules are data").
 
 #include <cstdint>
 #include <map>
@@ -93,10 +93,10 @@ DESCRIBE(Probe, path, method, body);
 struct Recipe {
   std::vector<std::string> programs;  // names looked for, in order: on PATH, then among berth's own launchers
   std::vector<Argument> arguments;
-  std::map<std::string, std::string> environment;            // values may hold placeholders
-  std::map<std::string, std::string> visible_devices;        // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
+  std::map<std::string, std::string> environment;      // values may hold placeholders
+  std::map<std::string, std::string> visible_devices;  // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
   Probe health;
-  std::vector<std::string> openai_paths;  // inference paths that it serves
+  std::vector<std::string> openai_paths;      // inference paths that it serves
   std::vector<std::string> user_environment;  // allow-list of names (globs) that a deployment may set
 };
 DESCRIBE(Recipe, programs, arguments, environment, visible_devices, health, openai_paths, user_environment);
@@ -142,7 +142,8 @@ struct EngineCatalog {
 };
 DESCRIBE(EngineCatalog, engines);
 
-/// Compares dotted versions number by number ("12.10" > "12.8"); missing parts count as 0, text after digits is ignored.
+/// Compares dotted versions number by number ("12.10" > "12.8"); missing parts count as 0, text after digits is
+/// ignored.
 std::strong_ordering compare_versions(std::string_view a, std::string_view b);
 /// First number of a dotted version; 0 when there is none.
 std::uint32_t major_of(std::string_view version);

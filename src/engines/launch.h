@@ -17,13 +17,13 @@ namespace berth::engines {
 /// {context} {sequences} {kv_type} {ubatch} {offload_layers} {tensor_split} {utilization} {tensor_parallel}
 /// {pipeline_parallel} {data_parallel} {flash_attention} {device_count}.
 struct LaunchPlace {
-  std::string program;        // absolute path of the executable found
+  std::string program;                    // absolute path of the executable found
   std::vector<std::string> program_args;  // e.g. the launcher script
   std::string model_path;
-  std::string alias;          // name the engine reports
+  std::string alias;  // name the engine reports
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
-  std::string secret_file;    // holds the per-instance API key, mode 0600
+  std::string secret_file;  // holds the per-instance API key, mode 0600
   std::uint32_t threads = 1;
   std::vector<std::string> path_roots;  // path flags must lie under one of these
 };

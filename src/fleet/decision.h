@@ -54,12 +54,12 @@ DESCRIBE(KeyPart, name, value, text);
 
 /// The part of a plan on one worker.
 struct PlanWorker {
-  std::string worker;       // id
+  std::string worker;  // id
   std::string worker_name;
   std::string role = "main";
-  std::vector<std::string> devices;            // ids, in the order the engine sees them
-  std::vector<std::uint32_t> layers;           // per device, llama.cpp
-  std::vector<std::uint32_t> tensor_split;     // integers in proportion, llama.cpp
+  std::vector<std::string> devices;         // ids, in the order the engine sees them
+  std::vector<std::uint32_t> layers;        // per device, llama.cpp
+  std::vector<std::uint32_t> tensor_split;  // integers in proportion, llama.cpp
   Claim claim;
 };
 DESCRIBE(PlanWorker, worker, worker_name, role, devices, layers, tensor_split, claim);
@@ -69,7 +69,7 @@ struct Plan {
   std::string id;  // hash(canonical request, policy, catalog, plan)
   std::string engine;
   std::string engine_version;
-  std::string layout;  // "cpu", "single_device", "several_devices", "partial_offload", "tensor_parallel"
+  std::string layout;   // "cpu", "single_device", "several_devices", "partial_offload", "tensor_parallel"
   std::string variant;  // empty: the request's own file
   ModelSource source;
   std::vector<PlanWorker> workers;
@@ -80,7 +80,7 @@ struct Plan {
   std::uint32_t context_parallel = 1;
   std::optional<std::uint32_t> offload_layers;  // layers on devices; output layer included (llama.cpp counts L+1)
   std::optional<std::uint32_t> total_layers;
-  Settings settings;  // complete: nothing that matters is absent
+  Settings settings;                       // complete: nothing that matters is absent
   std::optional<std::uint64_t> kv_tokens;  // KV tokens that the claim leaves, engines that take a share
   std::vector<MemoryPart> memory;
   std::vector<KeyPart> key;
@@ -228,7 +228,7 @@ DESCRIBE(Verification, ok, rejects);
 
 /// One step of a fix. `kind` orders by cost; `from` and `to` are what a button would apply.
 struct Change {
-  std::string kind;  // "selection", "labels", "engine", "variant", "replicas", "worker_ready", "uncordon", …
+  std::string kind;   // "selection", "labels", "engine", "variant", "replicas", "worker_ready", "uncordon", …
   std::string field;  // path in the request or "workers/<id>/state"
   std::string from;
   std::string to;

@@ -70,8 +70,8 @@ struct Worker {
   std::string os;    // "linux", "darwin", "windows"
   std::string arch;  // "amd64", "arm64"
   WorkerState state = WorkerState::kReady;
-  std::optional<std::string> state_reason;    // "no heartbeat"
-  std::optional<Time> last_report_at;  // when the figures below were true
+  std::optional<std::string> state_reason;  // "no heartbeat"
+  std::optional<Time> last_report_at;       // when the figures below were true
   std::map<std::string, std::string> labels;
   bool cordoned = false;
   Bytes memory_total_bytes;  // host RAM
@@ -135,7 +135,7 @@ struct Occupant {
   bool running = false;   // holds memory now, so that its use is inside the device's `used`
   bool stopping = false;  // on its way out: the first to be named as a holder
   Claim claim;
-  std::vector<DeviceClaim> observed;      // measured use by device; empty when nobody could tell
+  std::vector<DeviceClaim> observed;  // measured use by device; empty when nobody could tell
   std::optional<Bytes> observed_memory_bytes;
 };
 DESCRIBE(Occupant, kind, id, deployment, priority, running, stopping, claim, observed, observed_memory_bytes);

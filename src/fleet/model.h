@@ -24,9 +24,9 @@ DESCRIBE(LayerWeights, host_bytes, device_bytes, largest_tensor_bytes);
 /// Per-layer attention shape where layers differ; `count` consecutive equal layers share one row.
 struct AttentionLayers {
   std::uint32_t count = 0;
-  std::uint32_t kv_heads = 0;    // 0: no attention in these layers
-  bool sliding_window = false;   // KV of these layers is bounded by ModelFacts::sliding_window
-  bool recurrent = false;        // state instead of, or beside, KV
+  std::uint32_t kv_heads = 0;   // 0: no attention in these layers
+  bool sliding_window = false;  // KV of these layers is bounded by ModelFacts::sliding_window
+  bool recurrent = false;       // state instead of, or beside, KV
 };
 DESCRIBE(AttentionLayers, count, kv_heads, sliding_window, recurrent);
 
@@ -41,11 +41,11 @@ struct StateSpace {
 DESCRIBE(StateSpace, conv_kernel, inner_size, state_size, group_count, time_step_rank);
 
 struct ModelFacts {
-  std::string name;           // display: "Qwen/Qwen3-32B"
-  std::string format;         // "gguf", "safetensors"; empty: unknown
-  std::string architecture;   // GGUF general.architecture ("qwen3"), or the first of `architectures`
-  std::vector<std::string> architectures;  // config.json ("Qwen3ForCausalLM")
-  std::string task = "generate";           // "generate", "embed", "rerank", "speech", "transcribe", "image"
+  std::string name;                         // display: "Qwen/Qwen3-32B"
+  std::string format;                       // "gguf", "safetensors"; empty: unknown
+  std::string architecture;                 // GGUF general.architecture ("qwen3"), or the first of `architectures`
+  std::vector<std::string> architectures;   // config.json ("Qwen3ForCausalLM")
+  std::string task = "generate";            // "generate", "embed", "rerank", "speech", "transcribe", "image"
   std::optional<std::string> quantization;  // "Q4_K_M", "fp8", "awq"
   std::optional<std::string> dtype;         // "bfloat16"
   std::optional<Bytes> weight_bytes;        // all tensors as stored
@@ -55,7 +55,7 @@ struct ModelFacts {
   std::optional<std::uint32_t> feed_forward_size;
   std::optional<std::uint32_t> vocab_size;
   std::optional<std::uint32_t> attention_heads;
-  std::optional<std::uint32_t> kv_heads;  // of the usual layer; see attention_layers where they differ
+  std::optional<std::uint32_t> kv_heads;        // of the usual layer; see attention_layers where they differ
   std::optional<std::uint32_t> head_dim;        // key length
   std::optional<std::uint32_t> value_head_dim;  // value length; head_dim when absent
   std::optional<std::uint32_t> max_context;
@@ -75,11 +75,12 @@ struct ModelFacts {
   std::optional<bool> causal;       // false: encoder
   bool tied_output = false;         // no separate output tensor
   // GGUF only, from the tensor index:
-  std::vector<LayerWeights> layer_weights;    // size = layers
-  std::optional<Bytes> input_weights_bytes;   // token embedding and what stays on the host
-  std::optional<Bytes> output_weights_bytes;  // output and output norm as they lie on a device
+  std::vector<LayerWeights> layer_weights;         // size = layers
+  std::optional<Bytes> input_weights_bytes;        // token embedding and what stays on the host
+  std::optional<Bytes> output_weights_bytes;       // output and output norm as they lie on a device
   std::optional<Bytes> output_weights_host_bytes;  // the same on the host; 0 extra when tied there
-  // Measured readings for these very facts: "<engine>/<version>/<device name>/<context>/<sequences>" → bytes (DESIGN §1).
+  // Measured readings for these very facts: "<engine>/<version>/<device name>/<context>/<sequences>" → bytes (DESIGN
+  // §1).
   std::map<std::string, Bytes> measured;
 };
 DESCRIBE(ModelFacts,

@@ -54,16 +54,16 @@ DESCRIBE(Restriction,
 
 /// Engine settings that change memory or launch. Absent: Policy's default, printed as such and pinned in the plan.
 struct Settings {
-  std::optional<std::uint32_t> context;        // tokens
-  std::optional<std::uint32_t> sequences;      // parallel slots
-  std::optional<std::string> kv_type;          // "f16", "q8_0", "fp8", …
-  std::optional<bool> flash_attention;         // llama.cpp
-  std::optional<std::uint32_t> ubatch;         // llama.cpp physical batch, tokens
-  std::optional<double> utilization;           // share of the device, engines that take one
+  std::optional<std::uint32_t> context;         // tokens
+  std::optional<std::uint32_t> sequences;       // parallel slots
+  std::optional<std::string> kv_type;           // "f16", "q8_0", "fp8", …
+  std::optional<bool> flash_attention;          // llama.cpp
+  std::optional<std::uint32_t> ubatch;          // llama.cpp physical batch, tokens
+  std::optional<double> utilization;            // share of the device, engines that take one
   std::optional<std::uint32_t> offload_layers;  // llama.cpp -ngl; absent: as many as fit
-  bool cpu_offload = true;                     // layers may stay on the host
-  std::vector<std::string> flags;              // further engine flags, typed and checked against the catalog
-  std::map<std::string, std::string> env;      // allow-listed by the catalog
+  bool cpu_offload = true;                      // layers may stay on the host
+  std::vector<std::string> flags;               // further engine flags, typed and checked against the catalog
+  std::map<std::string, std::string> env;       // allow-listed by the catalog
 };
 DESCRIBE(Settings,
          context,
@@ -145,7 +145,7 @@ struct Policy {
                                        "strategy",
                                        "bytes_left",
                                        "ids"};
-  bool allow_install = true;  // berth may install an absent engine where it can
+  bool allow_install = true;                // berth may install an absent engine where it can
   std::uint32_t search_steps_max = 200000;  // bound of the replica search; beyond: search_limit
 };
 DESCRIBE(Policy,

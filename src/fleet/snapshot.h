@@ -33,13 +33,13 @@ DESCRIBE(DeviceCapacity, total, reserved, claimed, foreign, allocatable, overcom
 
 /// A worker with its occupants and everything derived from them. Immutable once built.
 struct WorkerEntry {
-  Worker worker;                          // devices sorted by id
-  std::vector<Occupant> occupants;        // sorted by id
-  std::vector<DeviceCapacity> capacity;   // parallel to worker.devices
-  DeviceCapacity memory;                  // host RAM; on unified memory the pool shared with the devices
-  bool unified = false;                   // some device shares the RAM: device claims also count in `memory`
-  Hash hash;                              // of worker and occupants
-  Hash class_key;                         // of the static facts without names, labels and bytes in use (DESIGN §2)
+  Worker worker;                         // devices sorted by id
+  std::vector<Occupant> occupants;       // sorted by id
+  std::vector<DeviceCapacity> capacity;  // parallel to worker.devices
+  DeviceCapacity memory;                 // host RAM; on unified memory the pool shared with the devices
+  bool unified = false;                  // some device shares the RAM: device claims also count in `memory`
+  Hash hash;                             // of worker and occupants
+  Hash class_key;                        // of the static facts without names, labels and bytes in use (DESIGN §2)
 };
 
 /// Foreign use enters rounded up to this step, so that drift of a few MiB makes no new revision.
