@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "fleet/detail/hash_fields.h"
+#include "fleet/snapshot.h"
+
+namespace berth::fleet {
+namespace {
+
+Bytes find_bytes(const std::vector<DeviceClaim>& list, std::string_view device) {
+  Bytes sum;
+  for (const auto& item : list)
+    if (item.device == device) sum += item.bytes;
+  return sum;
+}
+
+struct Use {
+  Bytes claimed;    // Σ max(claim, observed)
+  Bytes observed;   // Σ observed
+  Bytes assumed;    // Σ claim of running instances whose use cannot be attributed
+  Bytes strangers;  // Σ of foreign occupants listed by name
+};
+
+void add_use(Use& use, const Occupant& occupant, Bytes claim, std::optional<Bytes> observed) {
+  if (occupant.kind == OccupantKind::kForeign) {
+    use.strangers += std::max(claim, observed.value_or(Bytes()));
+    return;
+  }
+  use.claimed += std::max(claim, observed.value_or(Bytes()));
+  if (observed)
+    use.observed += *observed;
+  else if (occupant.running)
+    use.assumed += claim;
+}
+
+DeviceCapacity capacity_of(Bytes total, Bytes reserved, Bytes used, const Use& use) {
+  DeviceCapacity c;
+  c.total = total;
+  c.reserved = reserved;
+  c.claimed = use.claimed;
+  const Bytes unexplained = used.minus_or_zero(use.observed + use.assumed);
+  c.foreign = round_up(std::max(unexplained, use.strangers).value, kForeignStepBytes);
+  const Bytes taken = reserved + c.claimed + c.foreign;
+  c.allocatable = total.minus_or_zero(taken);
+  c.overcommitted = taken > total;
+  return c;
+}
+
+Result<void> check(const Worker& worker) {
+  if (worker.id.empty()) return invalid("worker id is empty");
+  if (worker.devices.size() > kDevicesMax)
+    return invalid(fmt::format("worker {}: {} devices, at most {}", worker.name, worker.devices.size(), kDevicesMax));
+  for (std::size_t i = 0; i < worker.devices.size(); ++i) {
+    const auto& device = worker.devices[i];
+    if (device.id.empty()) return invalid(fmt::format("worker {}: devices[{}].id is empty", worker.name, i));
+    if (i > 0 && device.id == worker.devices[i - 1].id)
+      return invalid(fmt::format("worker {}: two devices have the id \"{}\"", worker.name, device.id));
+  }
+  return {};
+}
+
+void derive_capacity(WorkerEntry& e) {
+  Use host;
+  e.capacity.reserve(e.worker.devices.size());
+  for (const auto& o : e.occupants) add_use(host, o, o.claim.memory_bytes, o.observed_memory_bytes);
+  Bytes reserved = e.worker.reserved_memory_bytes;
+  for (const auto& device : e.worker.devices) {
+    Use use;
+    for (const auto& o : e.occupants) {
+      const bool seen = std::any_of(
+          o.observed.begin(), o.observed.end(), [&](const DeviceClaim& d) { return d.device == device.id; });
+      const std::optional<Bytes> observed = seen ? std::optional(find_bytes(o.observed, device.id)) : std::nullopt;
+      const Bytes claim = find_bytes(o.claim.devices, device.id);
+      if (claim.value == 0 && !observed) continue;
+      add_use(use, o, claim, observed);
+      if (device.unified_memory) add_use(host, o, claim, observed);
+    }
+    e.capacity.push_back(
+        capacity_of(device.memory_total_bytes, e.worker.reserved_device_memory_bytes, device.memory_used_bytes, use));
+    if (!device.unified_memory) continue;
+    e.unified = true;
+    reserved += e.worker.reserved_device_memory_bytes;
+  }
+  e.memory = capacity_of(e.worker.memory_total_bytes, reserved, e.worker.memory_used_bytes, host);
+}
+
+// Use in bytes enters through the derived sums only, so that drift inside a step changes no hash.
+void derive_hashes(WorkerEntry& e) {
+  Worker facts = e.worker;
+  facts.memory_used_bytes = 0;
+  for (auto& device : facts.devices) device.memory_used_bytes = 0;
+  Hasher all;
+  detail::hash_value(all, facts);
+  for (const auto& o : e.occupants) {
+    Occupant quiet = o;
+    quiet.observed.clear();
+    quiet.observed_memory_bytes.reset();
+    detail::hash_value(all, quiet);
+  }
+  detail::hash_value(all, e.capacity);
+  detail::hash_value(all, e.memory);
+  e.hash = all.finish();
+
+  facts.id.clear();
+  facts.name.clear();
+  facts.cluster.clear();
+  facts.labels.clear();
+  facts.model_files.clear();
+  facts.state = WorkerState::kReady;
+  facts.state_reason.reset();
+  facts.last_report_at.reset();
+  facts.cordoned = false;
+  facts.disk_free_bytes.reset();
+  for (std::size_t i = 0; i < facts.devices.size(); ++i) {
+    facts.devices[i].id = std::to_string(i);
+    facts.devices[i].index = 0;
+    facts.devices[i].island.reset();
+    facts.devices[i].numa_node.reset();
+  }
+  Hasher key;
+  detail::hash_value(key, facts);
+  e.class_key = key.finish();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector<Occupant> occupants) {
+  std::sort(worker.devices.begin(), worker.devices.end(), [](const Device& a, const Device& b) { return a.id < b.id; });
+  std::sort(occupants.begin(), occupants.end(), [](const Occupant& a, const Occupant& b) { return a.id < b.id; });
+  std::sort(worker.model_files.begin(), worker.model_files.end());
+  TRY_VOID(check(worker));
+  // The time of a ready worker's last report moves with every heartbeat and is no input of a decision.
+  if (worker.state == WorkerState::kReady) worker.last_report_at.reset();
+  auto entry = std::make_shared<WorkerEntry>();
+  entry->worker = std::move(worker);
+  entry->occupants = std::move(occupants);
+  derive_capacity(*entry);
+  derive_hashes(*entry);
+  return std::shared_ptr<const WorkerEntry>(std::move(entry));
+}
+
+std::size_t device_position(const WorkerEntry& entry, std::string_view device_id) {
+  const auto& devices = entry.worker.devices;
+  const auto at = std::lower_bound(
+      devices.begin(), devices.end(), device_id, [](const Device& d, std::string_view id) { return d.id < id; });
+  if (at == devices.end() || at->id != device_id) return std::string::npos;
+  return static_cast<std::size_t>(at - devices.begin());
+}
+
+}  // namespace berth::fleet

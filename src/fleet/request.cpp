@@ -1,0 +1,75 @@
+#include "fleet/request.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace berth::fleet {
+namespace {
+
+void sort_unique(std::vector<std::string>& list) {
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+}
+
+Result<void> check_range(std::string_view field,
+                         std::optional<std::uint32_t> value,
+                         std::uint32_t min,
+                         std::uint32_t max) {
+  if (!value || (*value >= min && *value <= max)) return {};
+  return invalid(fmt::format("{} is {}, must be from {} to {}", field, *value, min, max));
+}
+
+Result<void> check_settings(const Settings& s) {
+  constexpr std::uint32_t kUbatchMax = 65536;
+  constexpr std::uint32_t kLayersMax = 100000;
+  TRY_VOID(check_range("settings.context", s.context, 1, kContextMax));
+  TRY_VOID(check_range("settings.sequences", s.sequences, 1, kSequencesMax));
+  TRY_VOID(check_range("settings.ubatch", s.ubatch, 1, kUbatchMax));
+  TRY_VOID(check_range("settings.offload_layers", s.offload_layers, 0, kLayersMax));
+  if (s.utilization && !(*s.utilization > 0 && *s.utilization <= 1))
+    return invalid(fmt::format("settings.utilization is {}, must be above 0 and at most 1", *s.utilization));
+  return {};
+}
+
+Result<void> check_restriction(const Restriction& r) {
+  constexpr std::uint32_t kParallelMax = 1024;
+  TRY_VOID(check_range("restriction.devices_per_replica", r.devices_per_replica, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.tensor_parallel", r.tensor_parallel, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.pipeline_parallel", r.pipeline_parallel, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.data_parallel", r.data_parallel, 1, kParallelMax));
+  if (r.devices.size() > kSelectedDevicesMax)
+    return invalid(
+        fmt::format("restriction.devices has {} entries, at most {}", r.devices.size(), kSelectedDevicesMax));
+  for (const auto& device : r.devices) {
+    const auto slash = device.find('/');
+    if (slash == std::string::npos || slash == 0 || slash + 1 == device.size())
+      return invalid(fmt::format("restriction.devices: \"{}\" must have the form worker/device-id", device));
+  }
+  if (r.use == DeviceUse::kAll && r.devices.empty())
+    return invalid("restriction.use is all, but restriction.devices is empty: name the devices");
+  return {};
+}
+
+}  // namespace
+
+Result<Request> canonical(Request request) {
+  if (request.replicas < 1 || request.replicas > kReplicasMax)
+    return invalid(fmt::format("replicas is {}, must be from 1 to {}", request.replicas, kReplicasMax));
+  if (request.variants.size() > kVariantsMax)
+    return invalid(fmt::format("variants has {} entries, at most {}", request.variants.size(), kVariantsMax));
+  TRY_VOID(check_settings(request.settings));
+  TRY_VOID(check_restriction(request.restriction));
+  sort_unique(request.restriction.workers);
+  sort_unique(request.restriction.devices);
+  sort_unique(request.accept);
+  std::sort(request.variants.begin(), request.variants.end(), [](const Variant& a, const Variant& b) {
+    return a.name < b.name;
+  });
+  for (std::size_t i = 1; i < request.variants.size(); ++i)
+    if (request.variants[i].name == request.variants[i - 1].name)
+      return invalid(fmt::format("variants: \"{}\" is named twice", request.variants[i].name));
+  return request;
+}
+
+}  // namespace berth::fleet
