@@ -1,0 +1,182 @@
+#include "placement/detail/context.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace berth::placement {
+namespace {
+
+std::pair<std::string, bool> table_key(const DeviceTraits& t) { return {t.framework, t.unified_memory}; }
+
+template <class T>
+void complete(std::optional<T>& field, T value, std::string_view name, std::string_view why, Context& context) {
+  if (field) return;
+  field = value;
+  const fleet::Default line{std::string(name), fmt::format("{}", value), std::string(why)};
+  for (const auto& known : context.defaults)
+    if (known.setting == line.setting && known.value == line.value) return;
+  context.defaults.push_back(line);
+}
+
+Settings complete_settings(const Engine& engine, Context& context) {
+  constexpr std::uint32_t kUbatchDefault = 512;  // llama.cpp's own default physical batch
+  Settings s = context.request.settings;
+  const Policy& policy = context.policy;
+  const auto& facts = context.request.facts;
+  const std::uint32_t most = facts && facts->max_context ? *facts->max_context : policy.default_context;
+  complete(s.context,
+           std::min(most, policy.default_context),
+           "context",
+           "smaller of the model's maximum and the policy's default",
+           context);
+  complete(s.sequences, policy.default_sequences, "sequences", "the policy's default", context);
+  complete(s.kv_type, policy.default_kv_type, "kv_type", "the policy's default", context);
+  if (engine.memory == engines::MemoryModel::kParts) {
+    complete(s.ubatch, kUbatchDefault, "ubatch", "the engine's default", context);
+    if (!s.flash_attention) s.flash_attention = true;
+  }
+  return s;
+}
+
+std::uint32_t order_of(const Context& context, const Engine& engine, std::uint32_t position) {
+  const auto& order = context.policy.engine_order;
+  const auto at = std::find(order.begin(), order.end(), engine.id);
+  if (at != order.end()) return static_cast<std::uint32_t>(at - order.begin());
+  return static_cast<std::uint32_t>(order.size()) + position;
+}
+
+void add_options(Context& context) {
+  const auto& r = context.request.restriction;
+  if (r.engine && context.catalog.find(*r.engine) == nullptr) {
+    context.invalid = RuleOutcome::reject(Reason::kUnknownEngine, {{"engine", *r.engine}});
+    return;
+  }
+  std::uint32_t position = 0;
+  for (const auto& engine : context.catalog.engines) {
+    ++position;
+    if (r.engine && engine.id != *r.engine) continue;
+    Option option;
+    option.engine = &engine;
+    option.order = order_of(context, engine, position);
+    option.versions = engine.versions;
+    if (r.engine_version) option.versions = {*r.engine_version};
+    if (option.versions.empty()) option.versions = {""};
+    option.settings = complete_settings(engine, context);
+    context.options.push_back(std::move(option));
+  }
+  std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {
+    return a.order < b.order;
+  });
+  for (auto& option : context.options) option.estimates = std::make_unique<Estimates>(context.request, option.settings);
+}
+
+void resolve_selection(Context& context) {
+  const auto& r = context.request.restriction;
+  for (const auto& ref : r.devices) {
+    const auto slash = ref.find('/');
+    context.selected[ref.substr(0, slash)].push_back(ref.substr(slash + 1));
+  }
+  if (r.use != fleet::DeviceUse::kAll) return;
+  const auto count = static_cast<std::uint32_t>(r.devices.size());
+  const std::uint32_t replicas = context.request.replicas;
+  context.group_size = r.devices_per_replica.value_or(count / replicas);
+  if (context.group_size > 0 && context.group_size * replicas == count) return;
+  const std::uint32_t lower = count / replicas * replicas;
+  const std::uint32_t upper = lower + replicas;
+  const std::string hint =
+      lower > 0 ? fmt::format("select {} or {} devices", lower, upper) : fmt::format("select {} devices", upper);
+  context.uneven =
+      RuleOutcome::reject(Reason::kUnevenSelection,
+                          {{"devices", std::to_string(count)}, {"replicas", std::to_string(replicas)}, {"hint", hint}});
+}
+
+}  // namespace
+
+Estimates::Estimates(const Request& request, const Settings& settings) : request_(request), settings_(settings) {}
+
+const estimate::LlamaModel* Estimates::llama() {
+  if (!prepared_) {
+    prepared_ = true;
+    if (!request_.facts) {
+      error_ = "nothing is known about the model";
+    } else if (auto model = estimate::LlamaModel::prepare(*request_.facts, settings_)) {
+      llama_ = std::move(*model);
+    } else {
+      error_ = model.error().message;
+    }
+  }
+  return llama_ ? &*llama_ : nullptr;
+}
+
+const Estimates::LayerTable& Estimates::layer_table(const DeviceTraits& traits) {
+  auto [at, fresh] = tables_.try_emplace(table_key(traits));
+  if (!fresh) return at->second;
+  const auto* model = llama();
+  if (model == nullptr) return at->second;
+  for (std::uint32_t n = 0; n <= model->total_layers(); ++n) {
+    const std::uint32_t layers[] = {n};
+    const auto split = n == 0 ? model->split({}, traits) : model->split(layers, traits);
+    at->second.device.push_back(n == 0 ? Interval{} : split.devices.front());
+    at->second.host.push_back(split.host);
+  }
+  return at->second;
+}
+
+const estimate::RankEstimate* Estimates::rank(std::uint32_t tp, const DeviceTraits& traits) {
+  auto [at, fresh] = ranks_.try_emplace({tp, traits.framework, traits.unified_memory});
+  if (fresh) {
+    if (!request_.facts) {
+      error_ = "nothing is known about the model";
+    } else {
+      const estimate::RankLayout layout{.tensor_parallel = tp};
+      auto rank = estimate::rank_memory(*request_.facts, settings_, layout, traits);
+      if (rank)
+        at->second = std::move(*rank);
+      else
+        error_ = rank.error().message;
+    }
+  }
+  return at->second ? &*at->second : nullptr;
+}
+
+bool Context::accepts(Reason reason) const {
+  return acceptable(reason) &&
+         std::binary_search(request.accept.begin(), request.accept.end(), std::string(reason_name(reason)));
+}
+
+RuleOutcome Context::accepted(RuleOutcome outcome) {
+  const bool blocks = outcome.outcome == Outcome::kReject || outcome.outcome == Outcome::kUnknown;
+  if (!blocks || !accepts(outcome.reason)) return outcome;
+  used_accept.emplace(reason_name(outcome.reason));
+  outcome.outcome = Outcome::kWarn;
+  return outcome;
+}
+
+Context make_context(const FleetSnapshot& snapshot,
+                     const Request& canonical_request,
+                     const Policy& policy,
+                     const EngineCatalog& catalog) {
+  Context context{.snapshot = snapshot,
+                  .request = canonical_request,
+                  .policy = policy,
+                  .catalog = catalog,
+                  .strategy = canonical_request.strategy.value_or(policy.default_strategy)};
+  resolve_selection(context);
+  add_options(context);
+  return context;
+}
+
+const std::vector<std::string>* selected_on(const Context& context, const fleet::Worker& worker) {
+  for (const auto* key : {&worker.name, &worker.id}) {
+    const auto at = context.selected.find(*key);
+    if (at != context.selected.end()) return &at->second;
+  }
+  return nullptr;
+}
+
+std::string file_key(const fleet::ModelSource& source) {
+  if (source.kind == "local") return "local:" + source.path;
+  return fmt::format("{}:{}/{}@{}", source.kind, source.repo, source.file, source.revision);
+}
+
+}  // namespace berth::placement

@@ -1,0 +1,96 @@
+#pragma once
+// What one call of decide() works on: the canonical request with defaults filled in, the resolved selection, and the
+// memory estimates it has asked for so far. Lives and dies inside the call.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engines/catalog.h"
+#include "estimate/estimate.h"
+#include "fleet/decision.h"
+#include "fleet/snapshot.h"
+#include "placement/rules/rule.h"
+
+namespace berth::placement {
+
+using engines::Engine;
+using engines::EngineCatalog;
+using estimate::DeviceTraits;
+using estimate::Interval;
+using fleet::FleetSnapshot;
+using fleet::Policy;
+using fleet::Request;
+using fleet::Settings;
+using fleet::WorkerEntry;
+
+/// Estimates of one request on one engine, computed once per device traits.
+class Estimates {
+ public:
+  Estimates(const Request& request, const Settings& settings);
+
+  /// Bytes with n = 0 … total_layers of the layers on one device.
+  struct LayerTable {
+    std::vector<Interval> device;
+    std::vector<Interval> host;
+  };
+
+  /// Null with `error` set when a fact is missing.
+  const estimate::LlamaModel* llama();
+  const LayerTable& layer_table(const DeviceTraits& traits);
+  const estimate::RankEstimate* rank(std::uint32_t tensor_parallel, const DeviceTraits& traits);
+  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] const Settings& settings() const { return settings_; }
+
+ private:
+  const Request& request_;
+  const Settings& settings_;
+  bool prepared_ = false;
+  std::optional<estimate::LlamaModel> llama_;
+  std::map<std::pair<std::string, bool>, LayerTable> tables_;
+  std::map<std::tuple<std::uint32_t, std::string, bool>, std::optional<estimate::RankEstimate>> ranks_;
+  std::string error_;
+};
+
+/// One engine that the request may run on, in the order of the plan key.
+struct Option {
+  const Engine* engine = nullptr;
+  std::uint32_t order = 0;
+  std::vector<std::string> versions;  // best first, after the restriction
+  Settings settings;                  // complete for this engine
+  std::unique_ptr<Estimates> estimates;
+};
+
+struct Context {
+  const FleetSnapshot& snapshot;
+  const Request& request;  // canonical
+  const Policy& policy;
+  const EngineCatalog& catalog;
+  fleet::Strategy strategy;
+  std::vector<Option> options;
+  std::vector<fleet::Default> defaults;
+  RuleOutcome invalid;                                                    // of the request itself: unknown engine
+  std::map<std::string, std::vector<std::string>, std::less<>> selected;  // worker id or name → device ids
+  std::uint32_t group_size = 0;  // devices per replica under `use: all`; 0 otherwise
+  RuleOutcome uneven;            // reject under `use: all` when the selection does not split
+  std::set<std::string> used_accept;
+
+  /// Turns a reject or unknown that the request accepts into a warn.
+  RuleOutcome accepted(RuleOutcome outcome);
+  [[nodiscard]] bool accepts(Reason reason) const;
+};
+
+Context make_context(const FleetSnapshot& snapshot,
+                     const Request& canonical_request,
+                     const Policy& policy,
+                     const EngineCatalog& catalog);
+
+/// The device ids selected on this worker; null when no device is selected there.
+const std::vector<std::string>* selected_on(const Context& context, const fleet::Worker& worker);
+/// What names this model's file in Worker::model_files.
+std::string file_key(const fleet::ModelSource& source);
+
+}  // namespace berth::placement

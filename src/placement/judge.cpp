@@ -1,0 +1,204 @@
+// Steps 1–3 of the search: gate, class, layouts.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "placement/search.h"
+
+namespace berth::placement {
+namespace {
+
+RuleOutcome disk_rule(const Context& context, const WorkerEntry& entry, const StaticChain& chain) {
+  const auto& worker = entry.worker;
+  if (!worker.disk_free_bytes) return RuleOutcome::source_lacks();
+  Bytes need = chain.install_bytes;
+  const bool present =
+      std::binary_search(worker.model_files.begin(), worker.model_files.end(), file_key(context.request.source));
+  const bool local = context.request.source.kind == "local";
+  if (!present && !local && context.request.facts) need += context.request.facts->weight_bytes.value_or(Bytes());
+  if (need <= *worker.disk_free_bytes) return RuleOutcome::pass();
+  return RuleOutcome::reject(Reason::kDiskShort).with(need, *worker.disk_free_bytes);
+}
+
+bool chain_unknown(const StaticChain& chain) {
+  return std::any_of(chain.outcomes.begin(), chain.outcomes.end(), [](const RuleOutcome& o) {
+    return o.outcome == Outcome::kUnknown;
+  });
+}
+
+LayoutAnswer run_layouts(const LayoutInput& input) {
+  LayoutAnswer answer;
+  const auto& known = input.option.engine->layouts;
+  for (const auto& row : layout_table()) {
+    if (row.needs_devices == input.type.cpu) continue;
+    if (row.needs_devices && input.usable.empty()) continue;
+    if (std::find(known.begin(), known.end(), row.name) == known.end()) continue;
+    row.strategy(input, answer);
+  }
+  return answer;
+}
+
+// Where the judgement stands in the chain: what gets farther is shown.
+std::uint64_t progress(const Judgement& j) {
+  if (j.fits) return 100;
+  if (j.unknown) return 99;
+  if (j.chain->blocked) return j.chain->rejected_at;
+  for (const auto& [rule, outcome] : {std::pair(RuleId::kDisk, &j.disk),
+                                      std::pair(RuleId::kRam, &j.ram),
+                                      std::pair(RuleId::kMemory, &j.memory),
+                                      std::pair(RuleId::kLayout, &j.layout)})
+    if (outcome->outcome == Outcome::kReject) return index(rule);
+  return 0;
+}
+
+void set_shortfall(Judgement& j, Shortfall nearest) {
+  RuleOutcome* slots[] = {&j.layout, &j.memory, &j.ram, &j.disk};
+  bool hidden = false;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto rule = static_cast<RuleId>(index(RuleId::kLayout) + i);
+    if (hidden && nearest.outcome.outcome == Outcome::kReject) *slots[i] = RuleOutcome::not_evaluated(nearest.rule);
+    if (rule != nearest.rule) continue;
+    *slots[i] = nearest.outcome;
+    hidden = true;
+  }
+}
+
+void hide_below(Judgement& j) {
+  const auto at = static_cast<RuleId>(j.chain->rejected_at);
+  for (auto* slot : {&j.layout, &j.memory, &j.ram, &j.disk}) *slot = RuleOutcome::not_evaluated(at);
+}
+
+}  // namespace
+
+std::vector<std::uint16_t> usable_devices(const Context& context,
+                                          const WorkerEntry& entry,
+                                          const Ledger& ledger,
+                                          const DeviceType& type) {
+  const auto* chosen = selected_on(context, entry.worker);
+  std::vector<std::uint16_t> usable;
+  for (const auto p : type.positions) {
+    const auto& id = entry.worker.devices[p].id;
+    // A worker that is not selected at all is judged on all its devices: its line says what it would be worth.
+    if (chosen != nullptr && std::find(chosen->begin(), chosen->end(), id) == chosen->end()) continue;
+    usable.push_back(p);
+  }
+  std::sort(usable.begin(), usable.end(), [&](std::uint16_t a, std::uint16_t b) {
+    return ledger.devices[a] != ledger.devices[b] ? ledger.devices[a] > ledger.devices[b] : a < b;
+  });
+  return usable;
+}
+
+Search::Search(Context& context) : context_(context), order_(context.policy) {
+  workers_.reserve(context.snapshot.size());
+  context.snapshot.for_each([&](const WorkerEntry& entry) {
+    WorkerEval worker;
+    worker.entry = &entry;
+    worker.cls = &class_of(entry);
+    worker.gate = gate(context_, entry);
+    worker.open = worker.gate.open();
+    worker.ledger = ledger_of(context_, entry);
+    workers_.push_back(std::move(worker));
+  });
+  for (auto& worker : workers_)
+    for (std::size_t i = 0; i < context_.options.size(); ++i)
+      worker.judgements.push_back(judge(worker, i, worker.ledger, false));
+}
+
+const ClassEval& Search::class_of(const WorkerEntry& entry) {
+  auto& slot = classes_[entry.class_key];
+  if (slot) return *slot;
+  slot = std::make_unique<ClassEval>();
+  slot->types = device_types(entry.worker);
+  slot->chains.resize(context_.options.size());
+  for (std::size_t i = 0; i < context_.options.size(); ++i)
+    for (const auto& type : slot->types)
+      slot->chains[i].push_back(best_version(context_, context_.options[i], entry, type));
+  return *slot;
+}
+
+Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain) {
+  Judgement best;
+  for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
+    const auto& type = worker.cls->types[t];
+    const auto& chain = worker.cls->chains[option][t];
+    Judgement j;
+    j.type = &type;
+    j.chain = &chain;
+    if (chain.blocked) {
+      hide_below(j);
+    } else {
+      const auto usable = usable_devices(context_, *worker.entry, ledger, type);
+      LayoutInput input{context_, context_.options[option], *worker.entry, ledger, type, chain, usable, uncertain};
+      LayoutAnswer answer;
+      if (context_.uneven.outcome == Outcome::kReject)
+        answer.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
+      else
+        answer = run_layouts(input);
+      j.disk = disk_rule(context_, *worker.entry, chain);
+      for (auto& c : answer.candidates) {
+        order_.fill(context_, ledger, c);
+        if (!j.best || order_.before(c, *j.best)) j.best = std::move(c);
+      }
+      if (!j.best && answer.shortfalls.empty())
+        answer.shortfalls.push_back({RuleId::kLayout,
+                                     type.cpu
+                                         ? RuleOutcome::reject(Reason::kDeviceSelected)
+                                         : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
+                                     Bytes(Bytes::kMax)});
+      if (!j.best) {
+        auto nearest = std::min_element(answer.shortfalls.begin(),
+                                        answer.shortfalls.end(),
+                                        [](const auto& a, const auto& b) { return a.missing < b.missing; });
+        set_shortfall(j, std::move(*nearest));
+      }
+      const bool rejected = (!j.best && j.memory.outcome != Outcome::kUnknown) || j.disk.outcome == Outcome::kReject;
+      j.unknown = !rejected && (chain_unknown(chain) || j.memory.outcome == Outcome::kUnknown);
+      j.fits = !rejected && !j.unknown;
+    }
+    const bool better = best.type == nullptr || progress(j) > progress(best) ||
+                        (j.fits && best.fits && order_.before(*j.best, *best.best));
+    if (better) best = std::move(j);
+  }
+  ASSERT(best.type != nullptr);
+  return best;
+}
+
+bool Search::something_unknown() const {
+  for (const auto& worker : workers_) {
+    if (!worker.open) continue;
+    for (const auto& j : worker.judgements)
+      if (j.unknown) return true;
+  }
+  return false;
+}
+
+void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out) {
+  for (std::size_t i = 0; i < context_.options.size(); ++i) {
+    for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
+      const auto& type = worker.cls->types[t];
+      const auto& chain = worker.cls->chains[i][t];
+      const bool out_of_question = chain.blocked || chain_unknown(chain) ||
+                                   context_.uneven.outcome == Outcome::kReject ||
+                                   disk_rule(context_, *worker.entry, chain).outcome == Outcome::kReject;
+      if (out_of_question) continue;
+      const auto usable = usable_devices(context_, *worker.entry, ledger, type);
+      const LayoutInput input{context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain};
+      auto answer = run_layouts(input);
+      for (auto& c : answer.candidates) {
+        order_.fill(context_, ledger, c);
+        out.push_back(std::move(c));
+      }
+    }
+  }
+}
+
+std::optional<Candidate> Search::best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain) {
+  if (!worker.open) return std::nullopt;
+  std::vector<Candidate> all;
+  all_on(worker, ledger, uncertain, all);
+  if (all.empty()) return std::nullopt;
+  const auto best = std::min_element(
+      all.begin(), all.end(), [&](const Candidate& a, const Candidate& b) { return order_.before(a, b); });
+  return std::move(*best);
+}
+
+}  // namespace berth::placement

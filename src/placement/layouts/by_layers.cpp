@@ -1,0 +1,265 @@
+// Layouts of engines whose memory is judged by parts and split by layers (llama.cpp).
+//
+// single_device    all layers on one device. Every device that holds them is a candidate.
+// several_devices  all layers over g ≥ 2 devices of one type. Layers are first dealt in proportion to what is
+//                  allocatable, then, if some device is too small for its share, filled greedily in order of size:
+//                  layers are contiguous and nearly equal, so a greedy fill uses the fewest devices.
+// partial_offload  as many layers as fit on one device, or on all of them together; the rest on the host.
+// cpu              no device.
+#include "placement/layouts/by_layers.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace berth::placement {
+namespace {
+
+Bytes pick(const Interval& interval, bool uncertain) { return uncertain ? interval.expected : interval.high; }
+
+bool llama_ready(const LayoutInput& input, LayoutAnswer& answer) {
+  if (input.option.estimates->llama() != nullptr) return true;
+  answer.shortfalls.push_back(
+      {RuleId::kMemory, RuleOutcome::unknown(Reason::kFactsMissing, {{"text", input.option.estimates->error()}}), {}});
+  return false;
+}
+
+void too_few(LayoutAnswer& answer, std::uint32_t needs, std::size_t has) {
+  answer.shortfalls.push_back(
+      {RuleId::kLayout,
+       RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", std::to_string(needs)}, {"has", std::to_string(has)}}),
+       Bytes(Bytes::kMax)});
+}
+
+std::uint32_t layers_wanted(const LayoutInput& input, std::uint32_t total) {
+  return std::min(input.option.settings.offload_layers.value_or(total), total);
+}
+
+Candidate llama_candidate(const LayoutInput& input, std::string_view layout, std::uint32_t total) {
+  Candidate c = make_candidate(input, layout);
+  c.total_layers = total;
+  return c;
+}
+
+/// Claims of a split, or nothing when some device or the host is too small; the reject is kept.
+bool try_split(const LayoutInput& input, Candidate& c, LayoutAnswer& answer, bool keep_shortfall) {
+  const auto split = input.option.estimates->llama()->split(c.layers, input.type.traits);
+  c.claims.clear();
+  for (const auto& device : split.devices) c.claims.push_back(pick(device, input.uncertain));
+  c.memory_claim = pick(split.host, input.uncertain);
+  auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
+  if (shortfall.outcome.outcome == Outcome::kPass) return true;
+  if (!input.uncertain && keep_shortfall) {
+    bool expected_fits = true;
+    Bytes pool = split.host.expected;
+    for (std::size_t i = 0; i < c.positions.size(); ++i) {
+      expected_fits = expected_fits && split.devices[i].expected <= input.ledger.devices[c.positions[i]];
+      if (input.type.traits.unified_memory) pool += split.devices[i].expected;
+    }
+    if (expected_fits && pool <= input.ledger.memory) mark_uncertain(shortfall, split, c);
+  }
+  if (keep_shortfall) answer.shortfalls.push_back(std::move(shortfall));
+  return false;
+}
+
+/// Deals `count` layers over the positions in proportion to what is allocatable there.
+std::vector<std::uint32_t> in_proportion(const LayoutInput& input,
+                                         std::span<const std::uint16_t> positions,
+                                         std::uint32_t count) {
+  std::vector<std::uint32_t> layers(positions.size());
+  std::uint64_t room = 0, seen = 0;
+  for (const auto p : positions) room = sat_add(room, input.ledger.devices[p].value);
+  std::uint32_t dealt = 0;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    seen = sat_add(seen, input.ledger.devices[positions[i]].value);
+    const auto upto = room == 0 ? 0 : static_cast<std::uint32_t>(mul_div_ceil(count, seen, room));
+    layers[i] = std::min(upto, count) - std::min(dealt, std::min(upto, count));
+    dealt += layers[i];
+  }
+  return layers;
+}
+
+/// Fills devices in order, each with as many layers as it holds; the last takes the rest.
+std::vector<std::uint32_t> filled(const LayoutInput& input,
+                                  std::span<const std::uint16_t> positions,
+                                  std::uint32_t count) {
+  const auto* model = input.option.estimates->llama();
+  std::vector<std::uint32_t> layers(positions.size());
+  std::uint32_t left = count;
+  for (std::size_t i = 0; i + 1 < positions.size() && left > 0; ++i) {
+    const Bytes room = input.ledger.devices[positions[i]];
+    std::uint32_t low = 0, high = left;
+    while (low < high) {
+      const std::uint32_t middle = low + (high - low + 1) / 2;
+      layers[i] = middle;
+      layers.back() = left - middle;
+      const auto split = model->split(layers, input.type.traits);
+      if (pick(split.devices[i], input.uncertain) <= room)
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    layers[i] = low;
+    left -= low;
+    layers.back() = left;
+  }
+  layers.back() = left;
+  return layers;
+}
+
+bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, LayoutAnswer& answer, bool keep) {
+  c.offload_layers = count;
+  c.layers = in_proportion(input, c.positions, count);
+  if (try_split(input, c, answer, false)) return true;
+  c.layers = filled(input, c.positions, count);
+  return try_split(input, c, answer, keep);
+}
+
+/// A lower bound of the bytes that `count` layers take on devices: skips hopeless searches, never possible ones.
+bool could_hold(const LayoutInput& input, std::span<const std::uint16_t> positions, std::uint32_t count) {
+  const auto& layers = input.context.request.facts->layer_weights;
+  Bytes room, need;
+  for (const auto p : positions) room += input.ledger.devices[p];
+  for (std::size_t i = layers.size(), n = 0; i > 0 && n + 1 < count; --i, ++n) need += layers[i - 1].host_bytes;
+  return need <= room;
+}
+
+}  // namespace
+
+void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& split, const Candidate& c) {
+  Bytes expected = split.host.expected;
+  if (!split.devices.empty()) {
+    const auto most = std::max_element(
+        split.devices.begin(), split.devices.end(), [](const auto& a, const auto& b) { return a.high < b.high; });
+    expected = most->expected;
+  }
+  shortfall.outcome.reason = Reason::kMemoryUncertain;
+  shortfall.outcome.args.emplace_back("expected", human(expected));
+  if (shortfall.rule == RuleId::kRam) {
+    shortfall.outcome.args.emplace_back("layout", std::string(c.layout));
+    shortfall.outcome.args.emplace_back("where", "the host");
+  }
+}
+
+void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
+  const auto fixed = fixed_device_count(input.context);
+  if (fixed && *fixed != 1) return;
+  if (!llama_ready(input, answer)) return;
+  const auto& table = input.option.estimates->layer_table(input.type.traits);
+  const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
+  if (layers_wanted(input, total) < total) return;
+  bool found = false;
+  for (const auto& group : selection_groups(input)) {
+    for (const auto position : group) {
+      Candidate c = llama_candidate(input, "single_device", total);
+      c.positions = {position};
+      c.layers = {total};
+      c.offload_layers = total;
+      c.claims = {pick(table.device[total], input.uncertain)};
+      c.memory_claim = pick(table.host[total], input.uncertain);
+      auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
+      if (shortfall.outcome.outcome == Outcome::kPass) {
+        found = true;
+        answer.candidates.push_back(std::move(c));
+        continue;
+      }
+      if (found) break;
+      const bool expected_fits =
+          !input.uncertain && table.device[total].expected <= input.ledger.devices[position] &&
+          table.host[total].expected + (input.type.traits.unified_memory ? table.device[total].expected : Bytes()) <=
+              input.ledger.memory;
+      if (expected_fits) mark_uncertain(shortfall, {{table.device[total]}, table.host[total]}, c);
+      answer.shortfalls.push_back(std::move(shortfall));
+      break;  // sorted by size: smaller devices are no better
+    }
+  }
+}
+
+void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
+  const auto fixed = fixed_device_count(input.context);
+  if (fixed && *fixed < 2) return;
+  if (input.type.traits.unified_memory) return;
+  if (fixed && input.usable.size() < *fixed) return too_few(answer, *fixed, input.usable.size());
+  if (input.usable.size() < 2) return;
+  if (!llama_ready(input, answer)) return;
+  const std::uint32_t total = input.option.estimates->llama()->total_layers();
+  if (layers_wanted(input, total) < total) return;
+  for (const auto& group : selection_groups(input)) {
+    const std::size_t least = fixed ? *fixed : 2;
+    const std::size_t most = fixed ? *fixed : group.size();
+    for (std::size_t g = least; g <= most && g <= group.size(); ++g) {
+      Candidate c = llama_candidate(input, "several_devices", total);
+      c.positions.assign(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(g));
+      const bool last = g == most || g == group.size();
+      if (!last && !could_hold(input, c.positions, total)) continue;
+      if (!could_hold(input, c.positions, total)) {
+        c.layers = in_proportion(input, c.positions, total);
+        if (try_split(input, c, answer, true)) answer.candidates.push_back(std::move(c));
+        continue;
+      }
+      if (!offload(input, c, total, answer, last)) continue;
+      answer.candidates.push_back(std::move(c));
+      return;
+    }
+  }
+}
+
+void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
+  if (!llama_ready(input, answer)) return;
+  const auto& table = input.option.estimates->layer_table(input.type.traits);
+  const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
+  const auto fixed = fixed_device_count(input.context);
+  const std::uint32_t wanted = layers_wanted(input, total);
+  if (!input.context.request.settings.cpu_offload && wanted == total) return;
+  const std::uint32_t least = input.option.settings.offload_layers ? wanted : 1;
+  for (const auto& group : selection_groups(input)) {
+    if (group.empty()) continue;
+    // llama.cpp's bytes are not monotone in the layer count, so every count is looked at, most layers first.
+    for (std::uint32_t n = std::min(wanted, total - 1); n >= least && n > 0 && (!fixed || *fixed == 1); --n) {
+      Candidate c = llama_candidate(input, "partial_offload", total);
+      c.positions = {group.front()};
+      c.layers = {n};
+      c.offload_layers = n;
+      c.claims = {pick(table.device[n], input.uncertain)};
+      c.memory_claim = pick(table.host[n], input.uncertain);
+      auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
+      if (shortfall.outcome.outcome == Outcome::kPass) {
+        answer.candidates.push_back(std::move(c));
+        break;
+      }
+      if (n == least) answer.shortfalls.push_back(std::move(shortfall));
+    }
+    const std::size_t g = fixed ? *fixed : group.size();
+    if (g < 2 || g > group.size()) continue;
+    for (std::uint32_t n = std::min(wanted, total - 1); n >= std::max(least, 2U); --n) {
+      Candidate c = llama_candidate(input, "partial_offload", total);
+      c.positions.assign(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(g));
+      if (!could_hold(input, c.positions, n)) continue;
+      if (!answer.candidates.empty() && answer.candidates.back().offload_layers >= n) break;
+      if (!offload(input, c, n, answer, false)) continue;
+      answer.candidates.push_back(std::move(c));
+      break;
+    }
+  }
+}
+
+void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
+  if (!llama_ready(input, answer)) return;
+  const auto& table = input.option.estimates->layer_table(input.type.traits);
+  Candidate c = llama_candidate(input, "cpu", static_cast<std::uint32_t>(table.device.size() - 1));
+  const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input.context);
+  if (offload_asked) {
+    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDeviceSelected), Bytes(Bytes::kMax)});
+    return;
+  }
+  c.memory_claim = pick(table.host[0], input.uncertain);
+  auto shortfall = check_claims(input, {}, {}, c.memory_claim, c.layout);
+  if (shortfall.outcome.outcome == Outcome::kPass) {
+    answer.candidates.push_back(std::move(c));
+    return;
+  }
+  if (!input.uncertain && table.host[0].expected <= input.ledger.memory)
+    mark_uncertain(shortfall, {{}, table.host[0]}, c);
+  answer.shortfalls.push_back(std::move(shortfall));
+}
+
+}  // namespace berth::placement

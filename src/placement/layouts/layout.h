@@ -1,0 +1,99 @@
+#pragma once
+// Layouts: the ways one replica can lie on the devices of one worker. One strategy per file; each header comment states
+// its assumptions. A strategy looks at a Ledger (the few numbers a search deducts) and answers with candidates, best
+// first within itself, or with the rule outcome that says why not and by how much.
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "placement/detail/context.h"
+#include "placement/rules/chain.h"
+
+namespace berth::placement {
+
+/// Bytes that can still be claimed on one worker, during one search.
+struct Ledger {
+  std::vector<Bytes> devices;            // parallel to worker.devices
+  Bytes memory;                          // host RAM, or the pool shared with unified devices
+  std::uint32_t replicas = 0;            // of this request, placed here by this search
+  std::vector<std::uint32_t> instances;  // of ours, per device
+  std::uint32_t own = 0;                 // instances of ours on the worker, of this deployment
+  std::uint32_t others = 0;              // and of other deployments
+};
+/// Capacity of the worker less nothing; claims of `replaces` are given back.
+Ledger ledger_of(const Context& context, const WorkerEntry& entry);
+
+constexpr std::size_t kKeyParts = 10;
+using Key = std::array<std::uint64_t, kKeyParts>;
+
+/// One way to run one replica on one worker.
+struct Candidate {
+  const Option* option = nullptr;
+  const WorkerEntry* entry = nullptr;
+  const DeviceType* type = nullptr;
+  const StaticChain* chain = nullptr;
+  std::string_view layout;
+  std::vector<std::uint16_t> positions;  // devices, in the order the engine sees them
+  std::vector<std::uint32_t> layers;     // parallel, llama.cpp
+  std::vector<Bytes> claims;             // parallel
+  Bytes memory_claim;
+  std::uint32_t tensor_parallel = 1;
+  std::uint32_t offload_layers = 0;
+  std::uint32_t total_layers = 0;
+  double utilization = 0;  // engines that take a share; 0 otherwise
+  bool uncertain = false;  // claims are `expected`, by consent
+  Key key{};               // in the order of Policy::plan_key
+};
+
+struct LayoutInput {
+  Context& context;
+  const Option& option;
+  const WorkerEntry& entry;
+  const Ledger& ledger;
+  const DeviceType& type;
+  const StaticChain& chain;
+  std::span<const std::uint16_t> usable;  // positions of this type that the restriction admits, most allocatable first
+  bool uncertain = false;                 // claim `expected` instead of `high`
+};
+
+/// The outcomes of layout, memory, RAM and disk when a strategy finds nothing, and how far off it was.
+struct Shortfall {
+  RuleId rule = RuleId::kLayout;
+  RuleOutcome outcome;
+  Bytes missing;
+};
+
+struct LayoutAnswer {
+  std::vector<Candidate> candidates;
+  std::vector<Shortfall> shortfalls;
+};
+
+using LayoutStrategy = void (*)(const LayoutInput& input, LayoutAnswer& answer);
+struct LayoutRow {
+  std::string_view name;
+  bool needs_devices;
+  LayoutStrategy strategy;
+};
+/// cpu, single_device, several_devices, partial_offload, tensor_parallel.
+std::span<const LayoutRow> layout_table();
+
+// --- shared by the strategies ---
+
+/// Checks claims against the ledger: devices, then RAM or the shared pool. Pass, or the reject with its numbers.
+Shortfall check_claims(const LayoutInput& input,
+                       std::span<const std::uint16_t> positions,
+                       std::span<const Bytes> claims,
+                       Bytes memory_claim,
+                       std::string_view layout);
+Candidate make_candidate(const LayoutInput& input, std::string_view layout);
+/// "GPU-1 of w1" for sentences.
+std::string device_title(const WorkerEntry& entry, std::uint16_t position);
+/// How many devices one replica must take: devices_per_replica, the group size of `use: all`, or the parallel sizes.
+std::optional<std::uint32_t> fixed_device_count(const Context& context);
+/// Groups of `use: all` still free on this ledger; otherwise the whole usable list as one.
+std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input);
+
+}  // namespace berth::placement

@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "placement/layouts/layout.h"
+
+namespace berth::placement {
+namespace {
+
+bool mentions(const fleet::Claim& claim, std::string_view device) {
+  return std::any_of(claim.devices.begin(), claim.devices.end(), [&](const auto& d) { return d.device == device; });
+}
+
+// What the occupant takes of this device: the larger of claim and measured use, as in DeviceCapacity.
+Bytes held(const fleet::Occupant& o, std::string_view device) {
+  Bytes claim, seen;
+  for (const auto& d : o.claim.devices)
+    if (d.device == device) claim += d.bytes;
+  for (const auto& d : o.observed)
+    if (d.device == device) seen += d.bytes;
+  return std::max(claim, seen);
+}
+
+Bytes allocatable(const fleet::DeviceCapacity& c, Bytes given_back) {
+  return c.total.minus_or_zero(c.reserved + c.claimed.minus_or_zero(given_back) + c.foreign);
+}
+
+}  // namespace
+
+Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
+  Ledger ledger;
+  const auto& devices = entry.worker.devices;
+  ledger.instances.resize(devices.size());
+  std::vector<Bytes> back(devices.size());
+  Bytes memory_back;
+  for (const auto& o : entry.occupants) {
+    if (o.kind == fleet::OccupantKind::kForeign) continue;
+    const bool replaced = context.request.replaces && o.deployment == *context.request.replaces;
+    if (!replaced) ++(o.deployment == context.request.deployment ? ledger.own : ledger.others);
+    if (replaced) memory_back += std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()));
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      if (!replaced) {
+        ledger.instances[i] += mentions(o.claim, devices[i].id) ? 1U : 0U;
+        continue;
+      }
+      back[i] += held(o, devices[i].id);
+      if (devices[i].unified_memory) memory_back += held(o, devices[i].id);
+    }
+  }
+  ledger.devices.reserve(devices.size());
+  for (std::size_t i = 0; i < devices.size(); ++i) ledger.devices.push_back(allocatable(entry.capacity[i], back[i]));
+  ledger.memory = allocatable(entry.memory, memory_back);
+  return ledger;
+}
+
+std::string device_title(const WorkerEntry& entry, std::uint16_t position) {
+  return fmt::format("{} of {}", entry.worker.devices[position].id, entry.worker.name);
+}
+
+Shortfall check_claims(const LayoutInput& input,
+                       std::span<const std::uint16_t> positions,
+                       std::span<const Bytes> claims,
+                       Bytes memory_claim,
+                       std::string_view layout) {
+  Shortfall worst;
+  Bytes pool = memory_claim;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    const Bytes have = input.ledger.devices[positions[i]];
+    if (input.entry.worker.devices[positions[i]].unified_memory) pool += claims[i];
+    const Bytes missing = claims[i].minus_or_zero(have);
+    if (missing <= worst.missing) continue;
+    worst = {RuleId::kMemory,
+             RuleOutcome::reject(Reason::kFreeMemory,
+                                 {{"layout", std::string(layout)}, {"where", device_title(input.entry, positions[i])}})
+                 .with(claims[i], have),
+             missing};
+  }
+  if (worst.missing.value > 0) return worst;
+  if (pool <= input.ledger.memory) return worst;
+  const bool shared = pool != memory_claim;
+  return {RuleId::kRam,
+          RuleOutcome::reject(shared ? Reason::kPoolShort : Reason::kRamShort).with(pool, input.ledger.memory),
+          pool.minus_or_zero(input.ledger.memory)};
+}
+
+Candidate make_candidate(const LayoutInput& input, std::string_view layout) {
+  Candidate c;
+  c.option = &input.option;
+  c.entry = &input.entry;
+  c.type = &input.type;
+  c.chain = &input.chain;
+  c.layout = layout;
+  c.uncertain = input.uncertain;
+  return c;
+}
+
+std::optional<std::uint32_t> fixed_device_count(const Context& context) {
+  const auto& r = context.request.restriction;
+  if (context.group_size > 0) return context.group_size;
+  if (r.devices_per_replica) return r.devices_per_replica;
+  if (r.tensor_parallel || r.pipeline_parallel) return r.tensor_parallel.value_or(1) * r.pipeline_parallel.value_or(1);
+  return std::nullopt;
+}
+
+std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input) {
+  const std::uint32_t size = input.context.group_size;
+  if (size == 0) return {std::vector<std::uint16_t>(input.usable.begin(), input.usable.end())};
+  // Disjoint groups by island, then id; the n-th replica on this worker takes the n-th group.
+  std::vector<std::uint16_t> ordered(input.usable.begin(), input.usable.end());
+  const auto& devices = input.entry.worker.devices;
+  std::sort(ordered.begin(), ordered.end(), [&](std::uint16_t a, std::uint16_t b) {
+    return std::tie(devices[a].island, devices[a].id) < std::tie(devices[b].island, devices[b].id);
+  });
+  std::vector<std::vector<std::uint16_t>> groups;
+  if (ordered.size() % size != 0) return groups;
+  const std::size_t from = std::size_t(input.ledger.replicas) * size;
+  if (from + size > ordered.size()) return groups;
+  const auto first = ordered.begin() + static_cast<std::ptrdiff_t>(from);
+  groups.emplace_back(first, first + size);
+  return groups;
+}
+
+}  // namespace berth::placement

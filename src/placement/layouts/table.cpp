@@ -1,0 +1,25 @@
+#include "placement/layouts/by_layers.h"
+#include "placement/layouts/by_share.h"
+
+namespace berth::placement {
+namespace {
+
+// An engine that takes a share of the device and one that is judged by parts both know "single_device".
+void single_device(const LayoutInput& input, LayoutAnswer& answer) {
+  if (input.option.engine->memory == engines::MemoryModel::kShareOfDevice) return layout_one_rank(input, answer);
+  layout_single_device(input, answer);
+}
+
+constexpr std::array kLayouts = {
+    LayoutRow{"single_device", true, single_device},
+    LayoutRow{"several_devices", true, layout_several_devices},
+    LayoutRow{"tensor_parallel", true, layout_tensor_parallel},
+    LayoutRow{"partial_offload", true, layout_partial_offload},
+    LayoutRow{"cpu", false, layout_cpu},
+};
+
+}  // namespace
+
+std::span<const LayoutRow> layout_table() { return kLayouts; }
+
+}  // namespace berth::placement

@@ -1,0 +1,118 @@
+#include "placement/plan.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <numeric>
+
+#include "fleet/detail/hash_fields.h"
+#include "fleet/hashes.h"
+
+namespace berth::placement {
+namespace {
+
+// Integers in proportion to the layers, in the smallest terms: what --tensor-split takes.
+std::vector<std::uint32_t> split_of(const std::vector<std::uint32_t>& layers) {
+  std::uint32_t divisor = 0;
+  for (const auto n : layers) divisor = std::gcd(divisor, n);
+  std::vector<std::uint32_t> out = layers;
+  if (divisor > 1)
+    for (auto& n : out) n /= divisor;
+  return out;
+}
+
+fleet::PlanWorker part_of(const Candidate& c) {
+  const auto& worker = c.entry->worker;
+  fleet::PlanWorker part;
+  part.worker = worker.id;
+  part.worker_name = worker.name;
+  part.claim.worker = worker.id;
+  for (std::size_t i = 0; i < c.positions.size(); ++i) {
+    const auto& id = worker.devices[c.positions[i]].id;
+    part.devices.push_back(id);
+    part.claim.devices.push_back({id, c.claims[i]});
+  }
+  std::sort(part.claim.devices.begin(), part.claim.devices.end(), [](const auto& a, const auto& b) {
+    return a.device < b.device;
+  });
+  part.layers = c.layers;
+  if (c.layers.size() > 1) part.tensor_split = split_of(c.layers);
+  part.claim.memory_bytes = c.memory_claim;
+  part.claim.disk_bytes = c.chain->install_bytes;
+  return part;
+}
+
+std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<std::string>& ids) {
+  if (c.option->engine->memory == engines::MemoryModel::kParts) {
+    const auto* model = c.option->estimates->llama();
+    return model == nullptr ? std::vector<fleet::MemoryPart>() : model->explain(c.layers, c.type->traits, ids);
+  }
+  const auto* rank = c.option->estimates->rank(c.tensor_parallel, c.type->traits);
+  return rank == nullptr ? std::vector<fleet::MemoryPart>() : rank->parts;
+}
+
+void set_share(fleet::Plan& plan, const Candidate& c) {
+  if (c.utilization <= 0) return;
+  plan.settings.utilization = c.utilization;
+  const auto* rank = c.option->estimates->rank(c.tensor_parallel, c.type->traits);
+  if (rank == nullptr || rank->kv_bytes_per_token.value == 0) return;
+  plan.kv_tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
+}
+
+}  // namespace
+
+Hash hash_of(const EngineCatalog& catalog) {
+  Hasher h;
+  fleet::detail::hash_value(h, catalog);
+  return h.finish();
+}
+
+fleet::Inputs make_inputs(const FleetSnapshot& snapshot,
+                          const Request& canonical,
+                          const Policy& policy,
+                          const EngineCatalog& catalog) {
+  return {.snapshot_revision = snapshot.revision(),
+          .snapshot_hash = snapshot.hash().text(),
+          .request_hash = fleet::hash_of(canonical).text(),
+          .policy_hash = fleet::hash_of(policy).text(),
+          .catalog_hash = hash_of(catalog).text()};
+}
+
+std::string plan_id(const fleet::Plan& plan, const fleet::Inputs& inputs) {
+  Hasher h;
+  h.add(inputs.request_hash).add(inputs.policy_hash).add(inputs.catalog_hash).add(fleet::hash_of(plan).text());
+  return h.finish().text();
+}
+
+fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candidate& c, const fleet::Inputs& inputs) {
+  fleet::Plan plan;
+  plan.engine = c.option->engine->id;
+  plan.engine_version = c.chain->version;
+  plan.layout = c.layout;
+  plan.source = context.request.source;
+  plan.workers.push_back(part_of(c));
+  plan.tensor_parallel = c.tensor_parallel;
+  plan.settings = c.option->settings;
+  if (c.option->engine->memory == engines::MemoryModel::kParts) {
+    plan.offload_layers = c.offload_layers;
+    plan.total_layers = c.total_layers;
+    plan.settings.offload_layers = c.offload_layers;
+  }
+  set_share(plan, c);
+  plan.memory = memory_of(c, plan.workers.front().devices);
+  plan.key = order.explain(c);
+  for (std::size_t i = 0; i < kRuleCount; ++i)
+    if (c.chain->outcomes[i].outcome == Outcome::kWarn)
+      plan.warnings.push_back(to_result(static_cast<RuleId>(i), c.chain->outcomes[i]));
+  if (c.uncertain) {
+    fleet::RuleResult r;
+    r.rule = rule_name(RuleId::kMemory);
+    r.outcome = Outcome::kWarn;
+    r.reason = reason_name(Reason::kMemoryUncertain);
+    r.text = "claims the expected bytes, not the worst case, as accepted";
+    plan.warnings.push_back(std::move(r));
+  }
+  plan.id = plan_id(plan, inputs);
+  return plan;
+}
+
+}  // namespace berth::placement

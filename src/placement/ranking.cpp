@@ -1,0 +1,139 @@
+#include "placement/ranking.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace berth::placement {
+namespace {
+
+using Value = std::uint64_t (*)(const Context&, const Ledger&, const Candidate&);
+
+std::uint64_t engine_order(const Context&, const Ledger&, const Candidate& c) { return c.option->order; }
+
+std::uint64_t layers_on_host(const Context&, const Ledger&, const Candidate& c) {
+  return c.total_layers - c.offload_layers;
+}
+
+std::uint64_t one(const Context&, const Ledger&, const Candidate&) { return 1; }
+std::uint64_t zero(const Context&, const Ledger&, const Candidate&) { return 0; }
+std::uint64_t device_count(const Context&, const Ledger&, const Candidate& c) { return c.positions.size(); }
+
+// 0: one device, or all in one island. 1: islands are not told. 2: over islands.
+std::uint64_t interconnect(const Context& context, const Ledger&, const Candidate& c) {
+  if (c.positions.size() < 2 || !context.snapshot.carries("interconnect")) return 0;
+  const auto& devices = c.entry->worker.devices;
+  const auto& first = devices[c.positions.front()].island;
+  if (!first) return 1;
+  const bool same =
+      std::all_of(c.positions.begin(), c.positions.end(), [&](std::uint16_t p) { return devices[p].island == first; });
+  return same ? 0 : 2;
+}
+
+std::uint64_t bytes_to_fetch(const Context& context, const Ledger&, const Candidate& c) {
+  const auto& files = c.entry->worker.model_files;
+  Bytes bytes = c.chain->install_bytes;
+  const bool present = std::binary_search(files.begin(), files.end(), file_key(context.request.source));
+  if (!present && context.request.facts && context.snapshot.carries("files"))
+    bytes += context.request.facts->weight_bytes.value_or(Bytes());
+  return bytes.value;
+}
+
+// Spread: fewest replicas of this deployment on the worker, then fewest instances there, then on the chosen devices.
+// Binpack: least unclaimed memory on the worker's devices, so that full workers fill up first.
+std::uint64_t strategy(const Context& context, const Ledger& ledger, const Candidate& c) {
+  constexpr std::uint64_t kStep = 1U << 20;
+  if (context.strategy == fleet::Strategy::kBinpack) {
+    Bytes free = c.positions.empty() ? ledger.memory : Bytes();
+    if (!c.positions.empty())
+      for (const auto& device : ledger.devices) free += device;
+    return free.value;
+  }
+  std::uint64_t busiest = 0;
+  for (const auto p : c.positions) busiest = std::max<std::uint64_t>(busiest, ledger.instances[p]);
+  const std::uint64_t own = ledger.own + ledger.replicas;
+  return (own * kStep + own + ledger.others) * kStep + busiest;
+}
+
+std::uint64_t bytes_left(const Context&, const Ledger& ledger, const Candidate& c) {
+  if (c.positions.empty()) return ledger.memory.minus_or_zero(c.memory_claim).value;
+  Bytes left;
+  for (std::size_t i = 0; i < c.positions.size(); ++i)
+    left += ledger.devices[c.positions[i]].minus_or_zero(c.claims[i]);
+  return left.value;
+}
+
+std::string ids_text(const Candidate& c) {
+  std::string text = c.entry->worker.id;
+  for (const auto p : c.positions) text += "/" + c.entry->worker.devices[p].id;
+  return text;
+}
+
+int compare_ids(const Candidate& a, const Candidate& b) {
+  if (const int w = a.entry->worker.id.compare(b.entry->worker.id); w != 0) return w;
+  for (std::size_t i = 0; i < a.positions.size() && i < b.positions.size(); ++i) {
+    const auto& x = a.entry->worker.devices[a.positions[i]].id;
+    const auto& y = b.entry->worker.devices[b.positions[i]].id;
+    if (const int d = x.compare(y); d != 0) return d;
+  }
+  return a.positions.size() < b.positions.size() ? -1 : a.positions.size() > b.positions.size() ? 1 : 0;
+}
+
+}  // namespace
+
+struct KeyOrder::Part {
+  std::string_view name;
+  Value value;
+  bool ids;
+  std::string_view text;
+};
+
+KeyOrder::KeyOrder(const Policy& policy) {
+  // The one place that knows the parts by name; a policy picks from these.
+  static constexpr std::array<Part, kKeyParts> kParts = {{
+      {"engine_order", engine_order, false, "position of the engine in the request's or the catalog's order"},
+      {"layers_on_devices", layers_on_host, false, "layers that stay on the host"},
+      {"workers", one, false, "workers used"},
+      {"tensor_groups_across_workers", zero, false, "tensor-parallel groups that cross workers"},
+      {"devices", device_count, false, "devices used"},
+      {"interconnect", interconnect, false, "0 one island, 1 not known, 2 across islands"},
+      {"files_present", bytes_to_fetch, false, "bytes to fetch or install first"},
+      {"strategy", strategy, false, "spread: fewest of ours first; binpack: least free first"},
+      {"bytes_left", bytes_left, false, "bytes left over on the chosen devices"},
+      {"ids", nullptr, true, "worker id, device ids"},
+  }};
+  for (const auto& name : policy.plan_key) {
+    const auto at = std::find_if(kParts.begin(), kParts.end(), [&](const Part& p) { return p.name == name; });
+    if (at == kParts.end() || parts_.size() == kKeyParts)
+      unknown_.push_back(name);
+    else
+      parts_.push_back(&*at);
+  }
+}
+
+void KeyOrder::fill(const Context& context, const Ledger& ledger, Candidate& candidate) const {
+  for (std::size_t i = 0; i < parts_.size(); ++i)
+    candidate.key[i] = parts_[i]->ids ? 0 : parts_[i]->value(context, ledger, candidate);
+}
+
+bool KeyOrder::before(const Candidate& a, const Candidate& b) const {
+  if (a.uncertain != b.uncertain) return b.uncertain;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (parts_[i]->ids) {
+      if (const int order = compare_ids(a, b); order != 0) return order < 0;
+      continue;
+    }
+    if (a.key[i] != b.key[i]) return a.key[i] < b.key[i];
+  }
+  return false;
+}
+
+std::vector<fleet::KeyPart> KeyOrder::explain(const Candidate& c) const {
+  std::vector<fleet::KeyPart> out;
+  for (std::size_t i = 0; i < parts_.size(); ++i)
+    out.push_back({std::string(parts_[i]->name),
+                   parts_[i]->ids ? ids_text(c) : std::to_string(c.key[i]),
+                   std::string(parts_[i]->text)});
+  return out;
+}
+
+}  // namespace berth::placement

@@ -1,0 +1,30 @@
+#pragma once
+// The order of plans: a lexicographic integer key, part by part, never summed, never normalised over the candidates
+// (DESIGN §1). Policy::plan_key names the parts; each is one function here.
+
+#include <string>
+#include <vector>
+
+#include "placement/layouts/layout.h"
+
+namespace berth::placement {
+
+/// Fills candidate.key for the policy's list. Parts beyond kKeyParts or unknown names are refused by make_key_order.
+class KeyOrder {
+ public:
+  /// Unknown names in policy.plan_key are ignored and listed in `unknown`.
+  explicit KeyOrder(const Policy& policy);
+
+  void fill(const Context& context, const Ledger& ledger, Candidate& candidate) const;
+  /// True when `a` ranks before `b`. The part "ids" compares worker id, then device ids.
+  [[nodiscard]] bool before(const Candidate& a, const Candidate& b) const;
+  [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
+  [[nodiscard]] const std::vector<std::string>& unknown() const { return unknown_; }
+
+ private:
+  struct Part;
+  std::vector<const Part*> parts_;
+  std::vector<std::string> unknown_;
+};
+
+}  // namespace berth::placement

@@ -1,0 +1,285 @@
+#include "placement/report.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+
+namespace berth::placement {
+namespace {
+
+constexpr std::size_t kLinesMax = 48;  // above this, lines with the same outcomes are merged whatever their hardware
+
+bool blocks(const RuleOutcome& o) { return o.outcome == Outcome::kReject; }
+
+std::string hardware(const fleet::Worker& worker) {
+  std::vector<std::pair<std::string, int>> kinds;
+  for (const auto& device : worker.devices) {
+    const auto at = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.first == device.name; });
+    if (at == kinds.end())
+      kinds.emplace_back(device.name, 1);
+    else
+      ++at->second;
+  }
+  std::string text;
+  for (const auto& [name, count] : kinds) text += fmt::format("{}{} × {}", text.empty() ? "" : ", ", count, name);
+  return text.empty() ? "no device" : text;
+}
+
+bool only_gate_rejects(const Chain& chain) {
+  for (std::size_t i = 0; i < kRuleCount; ++i) {
+    const auto& o = chain[i];
+    if (independent(static_cast<RuleId>(i))) continue;
+    const bool silent = o.outcome == Outcome::kNotEvaluated && o.not_carried;
+    if (o.outcome != Outcome::kPass && o.outcome != Outcome::kWarn && !silent) return false;
+  }
+  return true;
+}
+
+std::vector<fleet::DeviceLine> device_lines(const WorkerEval& worker, const Judgement& j) {
+  std::vector<fleet::DeviceLine> lines;
+  const auto& w = worker.entry->worker;
+  for (std::size_t i = 0; i < w.devices.size(); ++i) {
+    const auto& c = worker.entry->capacity[i];
+    fleet::DeviceLine line{w.name,
+                           w.devices[i].id,
+                           w.devices[i].name,
+                           c.total,
+                           c.reserved,
+                           c.claimed,
+                           c.foreign,
+                           worker.ledger.devices[i],
+                           {},
+                           Outcome::kPass,
+                           ""};
+    if (c.overcommitted) line.reason = "overcommitted";
+    if (j.best)
+      for (std::size_t k = 0; k < j.best->positions.size(); ++k)
+        if (j.best->positions[k] == i) line.needed = j.best->claims[k];
+    if (!j.best && j.memory.numbers) {
+      line.needed = j.memory.needed;
+      line.outcome = j.memory.outcome;
+      line.reason = reason_name(j.memory.reason);
+    }
+    lines.push_back(std::move(line));
+  }
+  std::sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
+    return a.allocatable != b.allocatable ? a.allocatable > b.allocatable : a.device < b.device;
+  });
+  if (lines.size() > fleet::kExamplesMax) lines.resize(fleet::kExamplesMax);
+  return lines;
+}
+
+std::string signature(const Chain& chain) {
+  std::string s;
+  for (const auto& o : chain) {
+    s += static_cast<char>('0' + static_cast<int>(o.outcome));
+    s += static_cast<char>('0' + static_cast<int>(o.reason));
+  }
+  return s;
+}
+
+struct Group {
+  const WorkerEval* first = nullptr;
+  const Judgement* judgement = nullptr;
+  Chain chain;
+  std::uint32_t workers = 0;
+  std::vector<std::string> examples;
+};
+
+fleet::WorkerLine to_line(const Option& option, const Group& group) {
+  const auto& worker = group.first->entry->worker;
+  fleet::WorkerLine line;
+  line.engine = option.engine->id;
+  line.engine_version = group.judgement->chain->version;
+  line.workers = group.workers;
+  line.examples = group.examples;
+  line.os = worker.os;
+  line.arch = worker.arch;
+  line.hardware = hardware(worker);
+  line.state = worker.state;
+  line.last_report_at = worker.last_report_at;
+  for (std::size_t i = 0; i < kRuleCount; ++i)
+    line.results.push_back(to_result(static_cast<RuleId>(i), group.chain[i]));
+  line.devices = device_lines(*group.first, *group.judgement);
+  line.would_fit = only_gate_rejects(group.chain);
+  return line;
+}
+
+// Fewest rejects first, then the one that got farthest: what is nearest to a yes stands on top.
+bool nearer(const Group& a, const Group& b) {
+  const auto rank = [](const Group& g) {
+    std::size_t rejects = 0, first = kRuleCount;
+    for (std::size_t i = 0; i < kRuleCount; ++i) {
+      if (!blocks(g.chain[i])) continue;
+      ++rejects;
+      if (!independent(static_cast<RuleId>(i))) first = std::min(first, i);
+    }
+    return std::pair(rejects, kRuleCount - first);
+  };
+  return rank(a) != rank(b) ? rank(a) < rank(b) : a.first->entry->worker.name < b.first->entry->worker.name;
+}
+
+void add_lines(fleet::Report& report, const Search& search, const Option& option, std::size_t o) {
+  for (const bool by_hardware : {true, false}) {
+    std::map<std::string, Group> groups;
+    for (const auto& worker : search.workers()) {
+      const Judgement& j = worker.judgements[o];
+      Chain chain = full_chain(worker, j);
+      std::string key = signature(chain);
+      if (by_hardware) key += worker.entry->class_key.text();
+      auto& group = groups[key];
+      ++group.workers;
+      if (group.examples.size() < fleet::kExamplesMax) group.examples.push_back(worker.entry->worker.name);
+      if (group.first != nullptr) continue;
+      group.first = &worker;
+      group.judgement = &j;
+      group.chain = std::move(chain);
+      if (by_hardware && groups.size() > kLinesMax) break;
+    }
+    if (by_hardware && groups.size() > kLinesMax) continue;
+    std::vector<Group> ordered;
+    for (auto& [key, group] : groups) ordered.push_back(std::move(group));
+    std::sort(ordered.begin(), ordered.end(), nearer);
+    for (const auto& group : ordered) report.lines.push_back(to_line(option, group));
+    return;
+  }
+}
+
+std::uint64_t subjects(const WorkerEval& worker, RuleId rule) {
+  if (rule_subject(rule) != std::string_view("device")) return 1;
+  return std::max<std::uint64_t>(1, worker.entry->worker.devices.size());
+}
+
+void add_counts(fleet::Report& report, const Search& search, const Option& option, std::size_t o) {
+  std::array<fleet::RuleCount, kRuleCount> counts;
+  for (std::size_t i = 0; i < kRuleCount; ++i) {
+    counts[i].engine = option.engine->id;
+    counts[i].rule = rule_name(static_cast<RuleId>(i));
+    counts[i].subject = rule_subject(static_cast<RuleId>(i));
+  }
+  for (const auto& worker : search.workers()) {
+    const Chain chain = full_chain(worker, worker.judgements[o]);
+    std::size_t rejects = 0, open = 0;
+    for (const auto& outcome : chain) {
+      rejects += blocks(outcome) ? 1 : 0;
+      open +=
+          outcome.outcome == Outcome::kUnknown || (outcome.outcome == Outcome::kNotEvaluated && !outcome.not_carried);
+    }
+    for (std::size_t i = 0; i < kRuleCount; ++i) {
+      const std::uint64_t n = subjects(worker, static_cast<RuleId>(i));
+      auto& count = counts[i];
+      if (chain[i].outcome == Outcome::kNotEvaluated) {
+        count.not_evaluated += n;
+        continue;
+      }
+      count.checked += n;
+      if (chain[i].outcome == Outcome::kUnknown) count.unknown += n;
+      if (chain[i].outcome == Outcome::kWarn) count.warns += n;
+      if (!blocks(chain[i])) continue;
+      count.fails += n;
+      // What hides only below this very reject would be evaluated after fixing it, and may fail then: not counted.
+      if (rejects == 1 && open == 0) count.fails_only += n;
+    }
+  }
+  report.counts.insert(report.counts.end(), counts.begin(), counts.end());
+}
+
+/// The reject or unknown that holds for an engine whatever the worker; the engine then needs no lines of its own.
+const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& rule) {
+  if (search.workers().empty()) return nullptr;
+  const auto& chain = search.workers().front().judgements[o].chain->outcomes;
+  for (const auto id : {RuleId::kRequest, RuleId::kFormat}) {
+    rule = id;
+    if (blocks(chain[index(id)])) return &chain[index(id)];
+  }
+  return nullptr;
+}
+
+void add_unused(fleet::Report& report, const Context& context, const std::vector<Candidate>& chosen) {
+  for (const auto& ref : context.request.restriction.devices) {
+    const auto slash = ref.find('/');
+    const std::string worker = ref.substr(0, slash), device = ref.substr(slash + 1);
+    bool used = false;
+    for (const auto& c : chosen)
+      for (const auto p : c.positions) {
+        const auto& w = c.entry->worker;
+        used = used || ((w.name == worker || w.id == worker) && w.devices[p].id == device);
+      }
+    if (!used) report.unused_devices.push_back(ref);
+  }
+  for (const auto& name : context.request.accept)
+    if (!context.used_accept.contains(name)) report.unused_accept.push_back(name);
+}
+
+}  // namespace
+
+Chain full_chain(const WorkerEval& worker, const Judgement& j) {
+  Chain chain = j.chain->outcomes;
+  chain[index(RuleId::kWorkerReady)] = worker.gate.ready;
+  chain[index(RuleId::kCordon)] = worker.gate.cordon;
+  chain[index(RuleId::kLabels)] = worker.gate.labels;
+  chain[index(RuleId::kSelection)] = worker.gate.selection;
+  chain[index(RuleId::kLayout)] = j.layout;
+  chain[index(RuleId::kMemory)] = j.memory;
+  chain[index(RuleId::kRam)] = j.ram;
+  chain[index(RuleId::kDisk)] = j.disk;
+  return chain;
+}
+
+fleet::Report make_report(const Context& context, const Search& search, const std::vector<Candidate>& chosen) {
+  fleet::Report report;
+  report.policy = context.policy.name;
+  report.defaults = context.defaults;
+  if (context.invalid.outcome == Outcome::kReject)
+    report.request.push_back(to_result(RuleId::kRequest, context.invalid));
+  for (std::size_t o = 0; o < context.options.size(); ++o) {
+    const auto& option = context.options[o];
+    RuleId rule = RuleId::kRequest;
+    const auto* general = request_level(search, o, rule);
+    if (general != nullptr) {
+      auto result = to_result(rule, *general);
+      result.args["engine_id"] = option.engine->id;
+      report.request.push_back(std::move(result));
+    }
+    if (general == nullptr || context.options.size() == 1) add_lines(report, search, option, o);
+    add_counts(report, search, option, o);
+  }
+  add_unused(report, context, chosen);
+  for (const auto& name : search.order().unknown())
+    report.notes.push_back(fmt::format("plan_key: there is no part \"{}\"", name));
+  if (context.snapshot.size() == 0) report.notes.emplace_back("the fleet has no workers: add one with `berth worker`");
+  return report;
+}
+
+std::string make_summary(const Context& context, const fleet::Decision& d) {
+  const std::string count = fmt::format("{} of {} replica{}", d.fit_count, d.asked, d.asked == 1 ? "" : "s");
+  if (d.verdict == fleet::Verdict::kFits) {
+    const auto& plan = d.plans.front();
+    const auto* engine = context.catalog.find(plan.engine);
+    std::string where = plan.workers.front().worker_name;
+    if (d.plans.size() > 1)
+      where += fmt::format(" and {} more place{}", d.plans.size() - 1, d.plans.size() == 2 ? "" : "s");
+    return fmt::format("fits: {} with {} on {}", count, engine == nullptr ? plan.engine : engine->title, where);
+  }
+  if (d.verdict == fleet::Verdict::kFitsAfter)
+    return fmt::format("fits after releasing {} instance{} of ours: {} now",
+                       d.holders.size(),
+                       d.holders.size() == 1 ? "" : "s",
+                       count);
+  const std::string head = d.verdict == fleet::Verdict::kUnknown ? "unknown" : "does not fit";
+  for (const auto& line : d.report.lines) {
+    for (const auto& r : line.results) {
+      const bool tells =
+          r.outcome == Outcome::kReject || (d.verdict == fleet::Verdict::kUnknown && r.outcome == Outcome::kUnknown);
+      if (tells && line.state == fleet::WorkerState::kReady)
+        return fmt::format("{}: {}; {}: {}", head, count, line.examples.front(), r.text);
+    }
+  }
+  for (const auto& r : d.report.request)
+    if (r.outcome == Outcome::kReject || r.outcome == Outcome::kUnknown)
+      return fmt::format("{}: {}; {}", head, count, r.text);
+  if (!d.report.notes.empty()) return fmt::format("{}: {}; {}", head, count, d.report.notes.front());
+  return fmt::format("{}: {}", head, count);
+}
+
+}  // namespace berth::placement

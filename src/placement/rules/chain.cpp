@@ -1,0 +1,99 @@
+#include "placement/rules/chain.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "placement/rules/engine_rules.h"
+
+namespace berth::placement {
+namespace {
+
+bool same_type(const fleet::Device& a, const fleet::Device& b) {
+  return a.vendor == b.vendor && a.framework == b.framework && a.name == b.name &&
+         a.memory_total_bytes == b.memory_total_bytes && a.compute_capability == b.compute_capability &&
+         a.runtime_version == b.runtime_version && a.driver_version == b.driver_version &&
+         a.unified_memory == b.unified_memory && a.partition == b.partition;
+}
+
+RuleOutcome guarded(StaticRule rule, const StaticInput& input, RowState& rows) {
+  try {
+    return rule(input, rows);
+  } catch (const std::exception& e) {
+    return RuleOutcome::unknown(Reason::kInternalError, {{"text", e.what()}});
+  }
+}
+
+// A rejected version scores by how far it got; a passing one beats all, fewer warns first.
+std::uint64_t grade(const StaticChain& chain) {
+  constexpr std::uint64_t kPassing = 1000;
+  return chain.blocked ? chain.rejected_at : kPassing + 100 - std::min<std::uint64_t>(chain.warns, 100);
+}
+
+}  // namespace
+
+std::vector<DeviceType> device_types(const fleet::Worker& worker) {
+  std::vector<DeviceType> types;
+  for (std::size_t i = 0; i < worker.devices.size(); ++i) {
+    const auto& device = worker.devices[i];
+    auto at = std::find_if(types.begin(), types.end(), [&](const DeviceType& t) {
+      return same_type(worker.devices[t.positions.empty() ? t.unhealthy.front() : t.positions.front()], device);
+    });
+    if (at == types.end()) {
+      DeviceType type;
+      type.traits = {.framework = device.framework, .unified_memory = device.unified_memory};
+      type.vendor = device.vendor;
+      type.title = device.name;
+      types.push_back(std::move(type));
+      at = types.end() - 1;
+    }
+    auto& list = device.health == fleet::Health::kUnhealthy ? at->unhealthy : at->positions;
+    list.push_back(static_cast<std::uint16_t>(i));
+  }
+  DeviceType cpu;
+  cpu.cpu = true;
+  cpu.vendor = "cpu";
+  cpu.title = "CPU";
+  cpu.traits = {.framework = "cpu", .unified_memory = false};
+  types.push_back(std::move(cpu));
+  return types;
+}
+
+StaticChain static_chain(const StaticInput& input) {
+  StaticChain chain;
+  chain.version = input.version;
+  RowState rows;
+  for (const auto& row : input.option.engine->rows) {
+    const bool fits_version = row.versions.empty() ||
+                              std::find(row.versions.begin(), row.versions.end(), input.version) != row.versions.end();
+    if (fits_version) rows.rows.push_back(&row);
+  }
+  for (const auto& [id, rule] : static_rules()) {
+    auto& slot = chain.outcomes[index(id)];
+    if (chain.blocked) {
+      slot = RuleOutcome::not_evaluated(static_cast<RuleId>(chain.rejected_at));
+      continue;
+    }
+    slot = input.context.accepted(guarded(rule, input, rows));
+    if (slot.outcome == Outcome::kWarn) ++chain.warns;
+    if (slot.outcome != Outcome::kReject) continue;
+    chain.blocked = true;
+    chain.rejected_at = index(id);
+  }
+  chain.install_bytes = rows.install_bytes;
+  return chain;
+}
+
+StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type) {
+  StaticChain best;
+  bool first = true;
+  for (const auto& version : option.versions) {
+    const StaticInput input{context, option, version, entry, type};
+    StaticChain chain = static_chain(input);
+    if (!first && grade(chain) <= grade(best)) continue;
+    best = std::move(chain);
+    first = false;
+  }
+  return best;
+}
+
+}  // namespace berth::placement

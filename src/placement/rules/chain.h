@@ -1,0 +1,63 @@
+#pragma once
+// The rules that need no figures in use: they see a worker, one type of its devices and one engine version.
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "placement/detail/context.h"
+
+namespace berth::placement {
+
+using Chain = std::array<RuleOutcome, kRuleCount>;
+
+/// Devices of a worker that no rule can tell apart, or its CPU.
+struct DeviceType {
+  bool cpu = false;
+  std::vector<std::uint16_t> positions;  // in WorkerEntry::worker.devices, all healthy
+  std::vector<std::uint16_t> unhealthy;
+  DeviceTraits traits;
+  std::string vendor;
+  std::string title;  // "NVIDIA A100 80GB", "CPU"
+};
+
+/// Types of one worker, CPU last. Same class key, same answer.
+std::vector<DeviceType> device_types(const fleet::Worker& worker);
+
+/// What the rules up to `health` say of one engine version on one type.
+struct StaticChain {
+  std::string version;
+  Chain outcomes;  // worker_ready … selection and layout … disk stay pass; filled by their own callers
+  bool blocked = false;
+  std::size_t rejected_at = kRuleCount;  // index of the first reject
+  std::uint32_t warns = 0;
+  Bytes install_bytes;
+};
+
+struct StaticInput {
+  Context& context;
+  const Option& option;
+  const std::string& version;
+  const WorkerEntry& entry;
+  const DeviceType& type;
+};
+
+/// Runs request and format … health in the table's order; below a reject the rest is not_evaluated. An exception in a
+/// rule is `unknown`, reason internal_error, for this subject only.
+StaticChain static_chain(const StaticInput& input);
+/// The first version without reject and warn, else without reject, else the one that gets farthest.
+StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type);
+
+/// The rules about this very worker; they hide nothing.
+struct WorkerGate {
+  RuleOutcome ready;
+  RuleOutcome cordon;
+  RuleOutcome labels;
+  RuleOutcome selection;
+
+  [[nodiscard]] bool open() const;
+};
+WorkerGate gate(Context& context, const WorkerEntry& entry);
+
+}  // namespace berth::placement

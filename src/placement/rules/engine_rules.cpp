@@ -1,0 +1,245 @@
+#include "placement/rules/engine_rules.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+#include "base/text.h"
+
+namespace berth::placement {
+namespace {
+
+using engines::SupportRow;
+
+std::string os_title(const std::string& os) {
+  if (os == "linux") return "Linux";
+  if (os == "darwin") return "macOS";
+  if (os == "windows") return "Windows";
+  return os.empty() ? "an unknown system" : os;
+}
+
+bool holds(const std::vector<std::string>& list, const std::string& value) {
+  return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
+}
+
+std::string listed(const std::set<std::string>& items) {
+  return join(std::vector<std::string>(items.begin(), items.end()), " or ");
+}
+
+template <class Keep>
+std::vector<const SupportRow*> keep(const std::vector<const SupportRow*>& rows, Keep&& wanted) {
+  std::vector<const SupportRow*> out;
+  for (const auto* row : rows)
+    if (wanted(*row)) out.push_back(row);
+  return out;
+}
+
+const fleet::Device* device_of(const StaticInput& in) {
+  if (in.type.cpu) return nullptr;
+  const auto& list = in.type.positions.empty() ? in.type.unhealthy : in.type.positions;
+  return &in.entry.worker.devices[list.front()];
+}
+
+RuleOutcome request_rule(const StaticInput& in, RowState&) {
+  const Engine& engine = *in.option.engine;
+  if (!engine.supported) return RuleOutcome::reject(Reason::kEngineUnsupported, {{"engine", engine.title}});
+  if (!holds(engine.tasks, in.context.request.task))
+    return RuleOutcome::reject(Reason::kTaskUnsupported, {{"engine", engine.title}, {"task", in.context.request.task}});
+  return RuleOutcome::pass();
+}
+
+RuleOutcome format_rule(const StaticInput& in, RowState&) {
+  const Engine& engine = *in.option.engine;
+  const auto& facts = in.context.request.facts;
+  if (engine.formats.empty()) return RuleOutcome::pass();
+  if (!facts || facts->format.empty()) return RuleOutcome::unknown(Reason::kFormatUnknown);
+  if (!holds(engine.formats, facts->format))
+    return RuleOutcome::reject(
+        Reason::kFormatUnsupported,
+        {{"engine", engine.title}, {"needs", join(engine.formats, " or ")}, {"has", facts->format}});
+  if (engine.architectures.empty() || facts->architecture.empty()) return RuleOutcome::pass();
+  bool known = holds(engine.architectures, facts->architecture);
+  for (const auto& a : facts->architectures) known = known || holds(engine.architectures, a);
+  if (known) return RuleOutcome::pass();
+  return RuleOutcome::unknown(Reason::kUnknownArchitecture,
+                              {{"engine", engine.title}, {"architecture", facts->architecture}});
+}
+
+RuleOutcome engine_os(const StaticInput& in, RowState& state) {
+  const auto& worker = in.entry.worker;
+  std::set<std::string> needs;
+  for (const auto* row : state.rows)
+    for (const auto& os : row->os) needs.insert(os_title(os));
+  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.os, worker.os); });
+  if (!state.rows.empty()) return RuleOutcome::pass();
+  if (needs.empty())
+    return RuleOutcome::reject(
+        Reason::kEngineVersion,
+        {{"engine", in.option.engine->title}, {"version", in.version}, {"has", os_title(worker.os)}});
+  return RuleOutcome::reject(
+      Reason::kEngineOs, {{"engine", in.option.engine->title}, {"needs", listed(needs)}, {"has", os_title(worker.os)}});
+}
+
+RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
+  std::set<std::string> offers;
+  for (const auto* row : state.rows) offers.insert(row->vendor);
+  state.rows = keep(state.rows, [&](const SupportRow& row) {
+    const bool vendor = row.vendor.empty() || row.vendor == in.type.vendor;
+    return vendor && (in.type.cpu || row.framework.empty() || row.framework == in.type.traits.framework);
+  });
+  if (!state.rows.empty()) {
+    if (in.type.cpu && !in.context.request.restriction.devices.empty())
+      return RuleOutcome::reject(Reason::kDeviceSelected);
+    return RuleOutcome::pass();
+  }
+  const std::string& title = in.option.engine->title;
+  if (in.type.cpu) return RuleOutcome::reject(Reason::kNeedsDevice, {{"engine", title}, {"needs", listed(offers)}});
+  return RuleOutcome::reject(
+      Reason::kEngineVendor,
+      {{"engine", title}, {"has", in.type.vendor}, {"os", os_title(in.entry.worker.os)}, {"needs", listed(offers)}});
+}
+
+RuleOutcome engine_arch(const StaticInput& in, RowState& state) {
+  std::set<std::string> needs;
+  for (const auto* row : state.rows) needs.insert(row->arch.begin(), row->arch.end());
+  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, in.entry.worker.arch); });
+  if (!state.rows.empty()) return RuleOutcome::pass();
+  return RuleOutcome::reject(Reason::kEngineArch,
+                             {{"engine", in.option.engine->title},
+                              {"vendor", in.type.vendor},
+                              {"needs", listed(needs)},
+                              {"has", in.entry.worker.arch.empty() ? "unknown" : in.entry.worker.arch}});
+}
+
+/// 0 pass, 1 warn, 2 reject: same CUDA major or inside the vendor's range warns, another major rejects.
+int runtime_grade(const SupportRow& row, const std::string& has) {
+  if (!row.runtime_version || engines::compare_versions(has, *row.runtime_version) >= 0) return 0;
+  if (engines::major_of(has) == engines::major_of(*row.runtime_version)) return 1;
+  if (row.runtime_version_min && engines::compare_versions(has, *row.runtime_version_min) >= 0) return 1;
+  return 2;
+}
+
+RuleOutcome engine_runtime(const StaticInput& in, RowState& state) {
+  const auto* device = device_of(in);
+  const bool needed = std::any_of(
+      state.rows.begin(), state.rows.end(), [](const SupportRow* row) { return row->runtime_version.has_value(); });
+  if (device == nullptr || !needed) return RuleOutcome::pass();
+  RuleOutcome::Args args = {{"engine", in.option.engine->title + (in.version.empty() ? "" : " " + in.version)},
+                            {"framework", in.type.traits.framework},
+                            {"needs", state.rows.front()->runtime_version.value_or("any")}};
+  if (!device->runtime_version) {
+    if (!in.context.snapshot.carries("runtime_version")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kRuntimeUnknown, std::move(args));
+  }
+  args.emplace_back("has", *device->runtime_version);
+  int best = 2;
+  for (const auto* row : state.rows) best = std::min(best, runtime_grade(*row, *device->runtime_version));
+  state.rows =
+      keep(state.rows, [&](const SupportRow& r) { return runtime_grade(r, *device->runtime_version) == best; });
+  if (best == 0) return RuleOutcome::pass();
+  if (best == 1) return RuleOutcome::warn(Reason::kRuntimeNewerThanDriver, std::move(args));
+  return RuleOutcome::reject(Reason::kRuntimeTooOld, std::move(args));
+}
+
+RuleOutcome driver(const StaticInput& in, RowState& state) {
+  const auto* device = device_of(in);
+  if (device == nullptr) return RuleOutcome::pass();
+  std::optional<std::string> needs;
+  for (const auto* row : state.rows) {
+    if (!row->driver_version_min) return RuleOutcome::pass();
+    if (!needs || engines::compare_versions(*row->driver_version_min, *needs) < 0) needs = row->driver_version_min;
+  }
+  if (!needs) return RuleOutcome::pass();
+  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", *needs}, {"device", device->name}};
+  if (!device->driver_version) {
+    if (!in.context.snapshot.carries("driver_version")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kDriverUnknown, std::move(args));
+  }
+  if (engines::compare_versions(*device->driver_version, *needs) >= 0) return RuleOutcome::pass();
+  args.emplace_back("has", *device->driver_version);
+  return RuleOutcome::reject(Reason::kDriverTooOld, std::move(args));
+}
+
+RuleOutcome compare_capability(const StaticInput& in, const fleet::Device& device, Reason low, RuleOutcome::Args args) {
+  std::string needs;
+  for (const auto& [key, value] : args)
+    if (std::string_view(key) == "needs") needs = value;
+  args.emplace_back("device", device.name);
+  if (!device.compute_capability) {
+    if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
+  }
+  if (engines::compare_versions(*device.compute_capability, needs) >= 0) return RuleOutcome::pass();
+  args.emplace_back("has", *device.compute_capability);
+  return RuleOutcome::reject(low, std::move(args));
+}
+
+RuleOutcome capability(const StaticInput& in, RowState& state) {
+  const auto* device = device_of(in);
+  if (device == nullptr || state.rows.empty()) return RuleOutcome::pass();
+  const auto& row = *state.rows.front();
+  if (row.capability_min) {
+    auto outcome = compare_capability(
+        in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", *row.capability_min}});
+    if (outcome.outcome != Outcome::kPass) return outcome;
+  }
+  if (!in.context.request.facts) return RuleOutcome::pass();
+  const auto& facts = *in.context.request.facts;
+  for (const auto& need : in.option.engine->type_needs) {
+    const bool applies = need.vendor == in.type.vendor && (facts.quantization == need.type || facts.dtype == need.type);
+    if (!applies) continue;
+    auto outcome = compare_capability(
+        in, *device, Reason::kTypeNeedsCapability, {{"type", need.type}, {"needs", need.capability_min}});
+    if (outcome.outcome != Outcome::kPass) return outcome;
+  }
+  return RuleOutcome::pass();
+}
+
+RuleOutcome engine_present(const StaticInput& in, RowState& state) {
+  const auto& worker = in.entry.worker;
+  const std::string& title = in.option.engine->title;
+  if (worker.engines) {
+    for (const auto& have : *worker.engines)
+      if (have.engine == in.option.engine->id) return RuleOutcome::pass();
+  } else if (!in.context.snapshot.carries("engines") || worker.simulated) {
+    return RuleOutcome::source_lacks();
+  }
+  std::string why = in.context.policy.allow_install ? "there is no package for this system" : "the policy forbids it";
+  for (const auto* row : state.rows) {
+    if (!in.context.policy.allow_install || row->install.empty()) continue;
+    if (row->install == "container" && !worker.container_runtime) {
+      why = "it has no container runtime";
+      continue;
+    }
+    state.install_bytes = row->install_bytes;
+    auto outcome = RuleOutcome::warn(Reason::kEngineWillInstall,
+                                     {{"engine", title}, {"how", row->install}, {"size", human(row->install_bytes)}});
+    outcome.outcome = Outcome::kPass;  // a pass that says something
+    return outcome;
+  }
+  return RuleOutcome::reject(Reason::kEngineAbsent, {{"engine", title}, {"why", why}});
+}
+
+RuleOutcome health(const StaticInput& in, RowState&) {
+  if (in.type.cpu || !in.type.positions.empty()) return RuleOutcome::pass();
+  return RuleOutcome::reject(Reason::kDeviceUnhealthy, {{"device", in.type.title}});
+}
+
+constexpr std::array kStaticRules = {
+    StaticRuleRow{RuleId::kRequest, request_rule},
+    StaticRuleRow{RuleId::kFormat, format_rule},
+    StaticRuleRow{RuleId::kEngineOs, engine_os},
+    StaticRuleRow{RuleId::kEngineVendor, engine_vendor},
+    StaticRuleRow{RuleId::kEngineArch, engine_arch},
+    StaticRuleRow{RuleId::kEngineRuntime, engine_runtime},
+    StaticRuleRow{RuleId::kDriver, driver},
+    StaticRuleRow{RuleId::kCapability, capability},
+    StaticRuleRow{RuleId::kEnginePresent, engine_present},
+    StaticRuleRow{RuleId::kHealth, health},
+};
+
+}  // namespace
+
+std::span<const StaticRuleRow> static_rules() { return kStaticRules; }
+
+}  // namespace berth::placement

@@ -1,0 +1,25 @@
+#pragma once
+// The engine chain as a table of predicates over (engine version, worker, device type).
+
+#include <span>
+#include <vector>
+
+#include "placement/rules/chain.h"
+
+namespace berth::placement {
+
+/// What the chain has narrowed the engine's support rows down to; each rule keeps the rows it admits.
+struct RowState {
+  std::vector<const engines::SupportRow*> rows;
+  Bytes install_bytes;
+};
+
+using StaticRule = RuleOutcome (*)(const StaticInput& input, RowState& rows);
+struct StaticRuleRow {
+  RuleId id;
+  StaticRule rule;
+};
+/// request, format, engine_os … health, in chain order.
+std::span<const StaticRuleRow> static_rules();
+
+}  // namespace berth::placement

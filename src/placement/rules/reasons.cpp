@@ -1,0 +1,347 @@
+#include <array>
+
+#include "base/assert.h"
+#include "placement/rules/rule.h"
+
+namespace berth::placement {
+namespace {
+
+struct RuleRow {
+  RuleId id;
+  std::string_view name;
+  std::string_view subject;
+};
+
+constexpr std::array<RuleRow, kRuleCount> kRules = {{
+    {RuleId::kRequest, "request", "request"},
+    {RuleId::kWorkerReady, "worker_ready", "worker"},
+    {RuleId::kCordon, "cordon", "worker"},
+    {RuleId::kLabels, "labels", "worker"},
+    {RuleId::kSelection, "selection", "worker"},
+    {RuleId::kFormat, "format", "request"},
+    {RuleId::kEngineOs, "engine_os", "worker"},
+    {RuleId::kEngineVendor, "engine_vendor", "device"},
+    {RuleId::kEngineArch, "engine_arch", "worker"},
+    {RuleId::kEngineRuntime, "engine_runtime", "device"},
+    {RuleId::kDriver, "driver", "device"},
+    {RuleId::kCapability, "capability", "device"},
+    {RuleId::kEnginePresent, "engine_present", "worker"},
+    {RuleId::kHealth, "health", "device"},
+    {RuleId::kLayout, "layout", "plan"},
+    {RuleId::kMemory, "memory", "device"},
+    {RuleId::kRam, "ram", "worker"},
+    {RuleId::kDisk, "disk", "worker"},
+}};
+
+struct ReasonRow {
+  Reason reason;
+  std::string_view name;
+  bool acceptable;
+  std::string_view en;
+  std::string_view zh;
+};
+
+// Placeholders are filled from RuleOutcome::args, and from needed/available as {needed}, {available}, {short}.
+constexpr std::array kReasons = {
+    ReasonRow{Reason::kNone, "", false, "", ""},
+    ReasonRow{Reason::kInvalidRequest, "invalid_request", false, "{text}", "{text}"},
+    ReasonRow{Reason::kUnknownEngine,
+              "unknown_engine",
+              false,
+              "the catalog has no engine \"{engine}\"",
+              "目录中没有引擎 \"{engine}\""},
+    ReasonRow{Reason::kTaskUnsupported,
+              "task_unsupported",
+              false,
+              "{engine} does not serve the task \"{task}\"",
+              "{engine} 不支持任务 \"{task}\""},
+    ReasonRow{Reason::kUnknownArchitecture,
+              "unknown_architecture",
+              true,
+              "it is not known whether {engine} runs the architecture {architecture}",
+              "未知 {engine} 是否支持架构 {architecture}"},
+    ReasonRow{Reason::kWorkerNotReady,
+              "worker_not_ready",
+              false,
+              "worker is {state}{since}",
+              "工作节点状态为 {state}{since}"},
+    ReasonRow{
+        Reason::kCordoned, "cordoned", false, "worker is cordoned: no new instances", "工作节点已封锁，不接受新实例"},
+    ReasonRow{Reason::kLabelMismatch,
+              "label_mismatch",
+              false,
+              "label {label} is {has}, must be {wants}",
+              "标签 {label} 为 {has}，要求为 {wants}"},
+    ReasonRow{Reason::kOtherCluster,
+              "other_cluster",
+              false,
+              "worker is in cluster {has}, not in {wants}",
+              "工作节点属于集群 {has}，而非 {wants}"},
+    ReasonRow{Reason::kNotSelected, "not_selected", false, "not selected", "未被选中"},
+    ReasonRow{Reason::kSelectedDeviceMissing,
+              "selected_device_missing",
+              false,
+              "selected device {device} does not exist",
+              "所选设备 {device} 不存在"},
+    ReasonRow{Reason::kFormatUnsupported,
+              "format_unsupported",
+              false,
+              "{engine} reads {needs}; the model is {has}",
+              "{engine} 支持 {needs} 格式；模型为 {has}"},
+    ReasonRow{Reason::kFormatUnknown, "format_unknown", false, "the model's format is not known", "模型格式未知"},
+    ReasonRow{Reason::kEngineOs,
+              "engine_os",
+              false,
+              "{engine} needs {needs}; this worker runs {has}",
+              "{engine} 需要 {needs}；该节点运行 {has}"},
+    ReasonRow{Reason::kEngineVendor,
+              "engine_vendor",
+              false,
+              "{engine} has no build for {has} on {os}; it has {needs}",
+              "{engine} 在 {os} 上没有 {has} 版本；支持 {needs}"},
+    ReasonRow{Reason::kNeedsDevice,
+              "needs_device",
+              false,
+              "{engine} needs a device ({needs}); this worker has none",
+              "{engine} 需要设备（{needs}）；该节点没有"},
+    ReasonRow{Reason::kDeviceSelected,
+              "device_selected",
+              false,
+              "devices are selected, so running on the CPU alone is out",
+              "已选定设备，不能仅用 CPU 运行"},
+    ReasonRow{Reason::kEngineUnsupported,
+              "engine_unsupported",
+              false,
+              "berth does not support {engine}",
+              "berth 不支持 {engine}"},
+    ReasonRow{Reason::kEngineVersion,
+              "engine_version_unsupported",
+              false,
+              "{engine} {version} has no build for {has}",
+              "{engine} {version} 没有适用于 {has} 的版本"},
+    ReasonRow{Reason::kEngineArch,
+              "engine_arch",
+              false,
+              "{engine} on {vendor} needs {needs}; this worker is {has}",
+              "{engine}（{vendor}）需要 {needs}；该节点为 {has}"},
+    ReasonRow{Reason::kRuntimeTooOld,
+              "runtime_too_old",
+              false,
+              "{engine} is built for {framework} {needs}; the driver offers {has}",
+              "{engine} 针对 {framework} {needs} 构建；驱动仅提供 {has}"},
+    ReasonRow{
+        Reason::kRuntimeNewerThanDriver,
+        "runtime_newer_than_driver",
+        true,
+        "{engine} is built for {framework} {needs}, the driver offers {has}: inside the vendor's compatibility range",
+        "{engine} 针对 {framework} {needs} 构建，驱动提供 {has}：在厂商兼容范围内"},
+    ReasonRow{Reason::kRuntimeUnknown,
+              "runtime_unknown",
+              true,
+              "the worker does not tell its {framework} version; {engine} needs {needs}",
+              "节点未报告 {framework} 版本；{engine} 需要 {needs}"},
+    ReasonRow{Reason::kDriverTooOld,
+              "driver_too_old",
+              true,
+              "{engine} needs driver {needs}; {device} has {has}",
+              "{engine} 需要驱动 {needs}；{device} 为 {has}"},
+    ReasonRow{Reason::kDriverUnknown,
+              "driver_unknown",
+              true,
+              "the worker does not tell its driver version; {engine} needs {needs}",
+              "节点未报告驱动版本；{engine} 需要 {needs}"},
+    ReasonRow{Reason::kCapabilityTooLow,
+              "capability_too_low",
+              false,
+              "{engine} needs compute capability {needs}; {device} has {has}",
+              "{engine} 需要计算能力 {needs}；{device} 为 {has}"},
+    ReasonRow{Reason::kTypeNeedsCapability,
+              "type_needs_capability",
+              false,
+              "{type} needs compute capability {needs}; {device} has {has}",
+              "{type} 需要计算能力 {needs}；{device} 为 {has}"},
+    ReasonRow{Reason::kCapabilityUnknown,
+              "capability_unknown",
+              true,
+              "the worker does not tell the compute capability of {device}; {needs} is needed",
+              "节点未报告 {device} 的计算能力；需要 {needs}"},
+    ReasonRow{Reason::kEngineAbsent,
+              "engine_absent",
+              false,
+              "{engine} is not on this worker and cannot be installed there: {why}",
+              "该节点没有 {engine}，且无法安装：{why}"},
+    ReasonRow{Reason::kEngineWillInstall,
+              "engine_will_install",
+              false,
+              "{engine} will be installed ({how}, {size})",
+              "将安装 {engine}（{how}，{size}）"},
+    ReasonRow{
+        Reason::kDeviceUnhealthy, "device_unhealthy", false, "{device} is reported unhealthy", "{device} 状态异常"},
+    ReasonRow{Reason::kTooFewDevices,
+              "too_few_devices",
+              false,
+              "needs {needs} devices of one type on one worker; {has} can be used here",
+              "需要同一节点上 {needs} 个同型设备；可用 {has} 个"},
+    ReasonRow{Reason::kUnevenSelection,
+              "uneven_selection",
+              false,
+              "{devices} selected devices do not split evenly over {replicas} replicas: {hint}",
+              "{devices} 个所选设备无法平均分配给 {replicas} 个副本：{hint}"},
+    ReasonRow{Reason::kLayoutUnsupported,
+              "layout_unsupported",
+              false,
+              "{engine} cannot run this model as {layout} here",
+              "{engine} 不能以 {layout} 方式运行该模型"},
+    ReasonRow{Reason::kNoCpuOffload,
+              "no_cpu_offload",
+              false,
+              "the device is too small and cpu_offload is off",
+              "设备内存不足且已关闭 cpu_offload"},
+    ReasonRow{Reason::kHeadsNotDivisible,
+              "heads_not_divisible",
+              false,
+              "{heads} attention heads do not divide by tensor parallel {tp}",
+              "{heads} 个注意力头不能被张量并行 {tp} 整除"},
+    ReasonRow{Reason::kFactsMissing, "facts_missing", true, "memory cannot be judged: {text}", "无法评估内存：{text}"},
+    ReasonRow{Reason::kFreeMemory,
+              "free_memory",
+              false,
+              "{layout} needs {needed} on {where}; {available} can be used, {short} short",
+              "{layout} 在 {where} 上需要 {needed}；可用 {available}，缺 {short}"},
+    ReasonRow{Reason::kMemoryUncertain,
+              "memory_uncertain",
+              true,
+              "{layout} is expected to take {expected}, at worst {needed}; {available} can be used on {where}",
+              "{layout} 预计占用 {expected}，最多 {needed}；{where} 可用 {available}"},
+    ReasonRow{Reason::kUtilizationBelowNeed,
+              "utilization_below_need",
+              false,
+              "utilization {utilization} claims {claim} of {where}, but {needed} is needed; {enough} would be enough",
+              "利用率 {utilization} 在 {where} 上仅占 {claim}，需要 {needed}；{enough} 即可"},
+    ReasonRow{Reason::kRamShort,
+              "ram_short",
+              false,
+              "needs {needed} of host RAM; {available} can be used, {short} short",
+              "需要主机内存 {needed}；可用 {available}，缺 {short}"},
+    ReasonRow{Reason::kPoolShort,
+              "pool_short",
+              false,
+              "needs {needed} of the memory that host and device share; {available} can be used, {short} short",
+              "需要统一内存 {needed}；可用 {available}，缺 {short}"},
+    ReasonRow{Reason::kDiskShort,
+              "disk_short",
+              false,
+              "needs {needed} of disk; {available} is free, {short} short",
+              "需要磁盘 {needed}；可用 {available}，缺 {short}"},
+    ReasonRow{Reason::kSearchLimit,
+              "search_limit",
+              false,
+              "the search stopped after {steps} steps with {found} of {asked} replicas placed",
+              "搜索在 {steps} 步后停止，已放置 {found}/{asked} 个副本"},
+    ReasonRow{
+        Reason::kInternalError, "internal_error", false, "internal error in this rule: {text}", "规则内部错误：{text}"},
+};
+
+const ReasonRow& row_of(Reason reason) {
+  const auto at = static_cast<std::size_t>(reason);
+  ASSERT(at < kReasons.size());
+  ASSERT(kReasons[at].reason == reason);
+  return kReasons[at];
+}
+
+std::string argument(const RuleOutcome& o, std::string_view name) {
+  if (o.numbers && name == "needed") return human(o.needed);
+  if (o.numbers && name == "available") return human(o.available);
+  if (o.numbers && name == "short") return human(o.needed.minus_or_zero(o.available));
+  for (const auto& [key, value] : o.args)
+    if (name == key) return value;
+  return "?";
+}
+
+}  // namespace
+
+std::string_view rule_name(RuleId id) { return kRules[index(id)].name; }
+std::string_view rule_subject(RuleId id) { return kRules[index(id)].subject; }
+std::string_view reason_name(Reason reason) { return row_of(reason).name; }
+bool acceptable(Reason reason) { return row_of(reason).acceptable; }
+
+RuleOutcome RuleOutcome::reject(Reason reason, Args args) {
+  RuleOutcome o;
+  o.outcome = Outcome::kReject;
+  o.reason = reason;
+  o.args = std::move(args);
+  return o;
+}
+
+RuleOutcome RuleOutcome::warn(Reason reason, Args args) {
+  RuleOutcome o = reject(reason, std::move(args));
+  o.outcome = Outcome::kWarn;
+  return o;
+}
+
+RuleOutcome RuleOutcome::unknown(Reason reason, Args args) {
+  RuleOutcome o = reject(reason, std::move(args));
+  o.outcome = Outcome::kUnknown;
+  return o;
+}
+
+RuleOutcome RuleOutcome::not_evaluated(RuleId because) {
+  RuleOutcome o;
+  o.outcome = Outcome::kNotEvaluated;
+  o.because = because;
+  return o;
+}
+
+RuleOutcome RuleOutcome::source_lacks() {
+  RuleOutcome o;
+  o.outcome = Outcome::kNotEvaluated;
+  o.not_carried = true;
+  return o;
+}
+
+RuleOutcome&& RuleOutcome::with(Bytes needed_bytes, Bytes available_bytes) && {
+  numbers = true;
+  needed = needed_bytes;
+  available = available_bytes;
+  return std::move(*this);
+}
+
+std::string sentence(const RuleOutcome& o, Language language) {
+  if (o.outcome == Outcome::kNotEvaluated)
+    return o.not_carried ? "the source does not carry this"
+                         : "not evaluated because of " + std::string(rule_name(o.because));
+  const auto& row = row_of(o.reason);
+  const std::string_view text = language == Language::kChinese ? row.zh : row.en;
+  std::string out;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto open = text.find('{', at);
+    out += text.substr(at, open == std::string_view::npos ? open : open - at);
+    if (open == std::string_view::npos) break;
+    const auto close = text.find('}', open);
+    out += argument(o, text.substr(open + 1, close - open - 1));
+    at = close + 1;
+  }
+  return out;
+}
+
+fleet::RuleResult to_result(RuleId rule, const RuleOutcome& o) {
+  fleet::RuleResult r;
+  r.rule = rule_name(rule);
+  r.outcome = o.outcome;
+  if (o.outcome == Outcome::kPass && o.reason == Reason::kNone) return r;
+  if (o.outcome == Outcome::kNotEvaluated) {
+    r.because = o.not_carried ? "not_carried" : std::string(rule_name(o.because));
+    return r;
+  }
+  r.reason = reason_name(o.reason);
+  if (o.numbers) {
+    r.needed = o.needed;
+    r.available = o.available;
+  }
+  for (const auto& [key, value] : o.args) r.args.emplace(key, value);
+  r.text = sentence(o);
+  return r;
+}
+
+}  // namespace berth::placement

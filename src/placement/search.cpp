@@ -1,0 +1,176 @@
+// Step 4 of the search: place replica by replica.
+#include "placement/search.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace berth::placement {
+namespace {
+
+std::vector<std::uint64_t> memo_key(const Ledger& ledger) {
+  std::vector<std::uint64_t> key;
+  key.reserve(ledger.devices.size() + 2);
+  for (const auto& d : ledger.devices) key.push_back(d.value);
+  key.push_back(ledger.memory.value);
+  key.push_back(ledger.replicas);
+  return key;
+}
+
+}  // namespace
+
+void deduct(Ledger& ledger, const Candidate& c) {
+  Bytes pool = c.memory_claim;
+  for (std::size_t i = 0; i < c.positions.size(); ++i) {
+    auto& device = ledger.devices[c.positions[i]];
+    device = device.minus_or_zero(c.claims[i]);
+    ++ledger.instances[c.positions[i]];
+    if (c.entry->worker.devices[c.positions[i]].unified_memory) pool += c.claims[i];
+  }
+  ledger.memory = ledger.memory.minus_or_zero(pool);
+  ++ledger.replicas;
+}
+
+/// How many replicas this worker still takes, up to `enough`: a greedy walk first, the exact search only when that
+/// falls short.
+std::uint32_t Search::count_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::uint32_t enough) {
+  Ledger rest = ledger;
+  std::uint32_t found = 0;
+  while (found < enough) {
+    const auto best = best_on(worker, rest, uncertain);
+    if (!best) break;
+    deduct(rest, *best);
+    ++found;
+  }
+  if (found == 0 || found >= enough) return found;
+  std::map<std::vector<std::uint64_t>, std::uint32_t> memo;
+  return std::max(found, count_exact(worker, ledger, uncertain, enough, memo));
+}
+
+std::uint32_t Search::count_exact(const WorkerEval& worker,
+                                  const Ledger& ledger,
+                                  bool uncertain,
+                                  std::uint32_t enough,
+                                  std::map<std::vector<std::uint64_t>, std::uint32_t>& memo) {
+  if (enough == 0) return 0;
+  if (++steps_ > context_.policy.search_steps_max) {
+    limit_ = true;
+    return 0;
+  }
+  const auto key = memo_key(ledger);
+  if (const auto at = memo.find(key); at != memo.end()) return std::min(at->second, enough);
+  std::vector<Candidate> all;
+  all_on(worker, ledger, uncertain, all);
+  std::uint32_t best = 0;
+  for (const auto& c : all) {
+    Ledger rest = ledger;
+    deduct(rest, c);
+    best = std::max(best, 1 + count_exact(worker, rest, uncertain, enough - 1, memo));
+    if (best == enough || limit_) break;
+  }
+  if (!limit_ && best < enough) memo.emplace(key, best);
+  return best;
+}
+
+/// The judgements were made on the untouched ledger: no need to look again.
+std::optional<Candidate> Search::judged_best(const WorkerEval& worker) const {
+  const Candidate* best = nullptr;
+  if (!worker.open) return std::nullopt;
+  for (const auto& j : worker.judgements)
+    if (j.fits && (best == nullptr || order_.before(*j.best, *best))) best = &*j.best;
+  return best == nullptr ? std::nullopt : std::optional<Candidate>(*best);
+}
+
+std::vector<std::uint32_t> Search::counts(const std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain) {
+  std::vector<std::uint32_t> out(workers_.size());
+  std::uint32_t sum = 0;
+  for (std::size_t w = 0; w < workers_.size() && sum < wanted; ++w) {
+    if (!workers_[w].open) continue;
+    out[w] = count_on(workers_[w], ledgers[w], uncertain, wanted - sum);
+    sum += out[w];
+  }
+  return out;
+}
+
+std::vector<Candidate> Search::walk(std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain, bool careful) {
+  std::vector<std::optional<Candidate>> best(workers_.size());
+  for (std::size_t w = 0; w < workers_.size(); ++w)
+    best[w] = uncertain || workers_[w].ledger.replicas != ledgers[w].replicas
+                  ? best_on(workers_[w], ledgers[w], uncertain)
+                  : judged_best(workers_[w]);
+  std::vector<std::uint32_t> room(workers_.size());
+  if (careful)
+    for (std::size_t w = 0; w < workers_.size(); ++w)
+      if (best[w]) room[w] = count_on(workers_[w], ledgers[w], uncertain, wanted);
+  std::vector<Candidate> chosen;
+  while (chosen.size() < wanted) {
+    std::size_t pick = workers_.size();
+    for (std::size_t w = 0; w < workers_.size(); ++w)
+      if (best[w] && (pick == workers_.size() || order_.before(*best[w], *best[pick]))) pick = w;
+    if (pick == workers_.size()) break;
+    Candidate taken = std::move(*best[pick]);
+    Ledger rest = ledgers[pick];
+    deduct(rest, taken);
+    if (careful) {
+      const auto left = static_cast<std::uint32_t>(wanted - chosen.size() - 1);
+      const std::uint64_t others = std::accumulate(room.begin(), room.end(), std::uint64_t(0)) - room[pick];
+      std::uint32_t here = count_on(workers_[pick], rest, uncertain, left);
+      if (others + here < left && here + 1 < room[pick]) {
+        // This plan would cost a later replica its place: the best one that does not is taken instead.
+        std::vector<Candidate> all;
+        all_on(workers_[pick], ledgers[pick], uncertain, all);
+        std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return order_.before(a, b); });
+        for (auto& other : all) {
+          Ledger after = ledgers[pick];
+          deduct(after, other);
+          const auto count = count_on(workers_[pick], after, uncertain, left);
+          if (others + count < left) continue;
+          taken = std::move(other);
+          rest = std::move(after);
+          here = count;
+          break;
+        }
+      }
+      room[pick] = here;
+    }
+    ledgers[pick] = std::move(rest);
+    chosen.push_back(std::move(taken));
+    best[pick] = best_on(workers_[pick], ledgers[pick], uncertain);
+  }
+  return chosen;
+}
+
+Search::Placement Search::place() {
+  const std::uint32_t asked = context_.request.replicas;
+  std::vector<Ledger> ledgers;
+  ledgers.reserve(workers_.size());
+  for (const auto& worker : workers_) ledgers.push_back(worker.ledger);
+
+  Placement result;
+  const auto round = [&](bool uncertain) {
+    const auto wanted = static_cast<std::uint32_t>(asked - result.chosen.size());
+    const auto before = ledgers;
+    auto found = walk(ledgers, wanted, uncertain, false);
+    if (found.size() < wanted && wanted > 1 && !found.empty()) {
+      const auto room = counts(before, wanted, uncertain);
+      const auto most = std::accumulate(room.begin(), room.end(), std::uint64_t(0));
+      if (most > found.size()) {
+        ledgers = before;
+        found = walk(ledgers, static_cast<std::uint32_t>(std::min<std::uint64_t>(most, wanted)), uncertain, true);
+      }
+    }
+    for (auto& c : found) result.chosen.push_back(std::move(c));
+  };
+  round(false);
+  if (result.chosen.size() < asked && context_.accepts(Reason::kMemoryUncertain)) {
+    const std::size_t before = result.chosen.size();
+    round(true);
+    if (result.chosen.size() > before) context_.used_accept.emplace(reason_name(Reason::kMemoryUncertain));
+  }
+  // Under `use: all` the selection stands or falls as a whole.
+  if (context_.group_size > 0 && result.chosen.size() < asked) result.chosen.clear();
+  result.search_limit = limit_ && result.chosen.size() < asked;
+  result.steps = steps_;
+  return result;
+}
+
+}  // namespace berth::placement

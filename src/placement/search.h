@@ -1,0 +1,96 @@
+#pragma once
+// The search behind decide(): judge every worker once, then place replica by replica.
+//
+//   1. gate: state, cordon, labels, selection of each worker (hide nothing)
+//   2. class: the static chain once per class of workers, engine and device type
+//   3. layouts: for each worker and type that the chain admits, candidates or the nearest shortfall
+//   4. place: best key first; only when the greedy walk falls short, exact counts per worker decide which plan may be
+//      taken without costing a later replica its place
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "placement/layouts/layout.h"
+#include "placement/ranking.h"
+
+namespace berth::placement {
+
+/// Static answers for all workers of one class: types, and per option and type the chain.
+struct ClassEval {
+  std::vector<DeviceType> types;
+  std::vector<std::vector<StaticChain>> chains;  // [option][type]
+};
+
+/// What one option comes to on one worker, on its present figures.
+struct Judgement {
+  const DeviceType* type = nullptr;  // the one that gets farthest
+  const StaticChain* chain = nullptr;
+  RuleOutcome layout;
+  RuleOutcome memory;
+  RuleOutcome ram;
+  RuleOutcome disk;
+  std::optional<Candidate> best;  // what would be taken, were the gate open
+  bool fits = false;              // no reject and nothing unknown behind the gate
+  bool unknown = false;           // no reject, but something could not be answered
+};
+
+struct WorkerEval {
+  const WorkerEntry* entry = nullptr;
+  const ClassEval* cls = nullptr;
+  WorkerGate gate;
+  bool open = false;
+  Ledger ledger;
+  std::vector<Judgement> judgements;  // per option
+};
+
+class Search {
+ public:
+  explicit Search(Context& context);
+
+  struct Placement {
+    std::vector<Candidate> chosen;
+    bool search_limit = false;
+    std::uint64_t steps = 0;
+  };
+  /// Places up to request.replicas; with `accept: memory_uncertain` a second round claims `expected`.
+  Placement place();
+
+  [[nodiscard]] const std::vector<WorkerEval>& workers() const { return workers_; }
+  [[nodiscard]] const KeyOrder& order() const { return order_; }
+  /// True when some worker with an open gate has no reject but something unknown.
+  [[nodiscard]] bool something_unknown() const;
+
+ private:
+  const ClassEval& class_of(const WorkerEntry& entry);
+  Judgement judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain);
+  std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
+  [[nodiscard]] std::optional<Candidate> judged_best(const WorkerEval& worker) const;
+  void all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out);
+  std::uint32_t count_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::uint32_t enough);
+  std::uint32_t count_exact(const WorkerEval& worker,
+                            const Ledger& ledger,
+                            bool uncertain,
+                            std::uint32_t enough,
+                            std::map<std::vector<std::uint64_t>, std::uint32_t>& memo);
+  std::vector<Candidate> walk(std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain, bool careful);
+  std::vector<std::uint32_t> counts(const std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain);
+
+  Context& context_;
+  KeyOrder order_;
+  std::map<Hash, std::unique_ptr<ClassEval>> classes_;
+  std::vector<WorkerEval> workers_;
+  std::uint64_t steps_ = 0;
+  bool limit_ = false;
+};
+
+/// Takes the candidate's claims off the ledger.
+void deduct(Ledger& ledger, const Candidate& candidate);
+/// The devices of `type` on this worker that the restriction admits, most allocatable first, then id.
+std::vector<std::uint16_t> usable_devices(const Context& context,
+                                          const WorkerEntry& entry,
+                                          const Ledger& ledger,
+                                          const DeviceType& type);
+
+}  // namespace berth::placement
