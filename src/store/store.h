@@ -30,6 +30,7 @@ constexpr std::size_t kChangesKept = 10'000;           // older changes are too_
 constexpr std::size_t kEventsPerObject = 100;          // the newest stay
 constexpr std::size_t kEventsKept = 50'000;            // over all objects
 constexpr std::size_t kDecisionsPerDeployment = 20;    // the newest stay
+constexpr std::size_t kDecisionsUnowned = 200;         // of questions that belong to no deployment
 constexpr std::size_t kDecisionsKept = 20'000;         // over all deployments
 constexpr std::size_t kAuditKept = 100'000;
 constexpr std::chrono::hours kUsageKept{24 * 400};  // a year and a month of hourly counters
