@@ -72,6 +72,7 @@ struct InstanceSpec {
   std::string deployment;  // id
   std::string deployment_name;
   std::uint64_t deployment_generation = 0;
+  std::string template_hash;  // of the request without its replica count: equal means nothing to replace
   std::uint32_t replica = 0;  // ordinal, for the name
   std::uint64_t attempt = 1;  // generation of the assignment: newest wins (DESIGN §4)
   std::string task = "generate";
@@ -79,8 +80,17 @@ struct InstanceSpec {
   Plan plan;
   std::string decision_id;
 };
-DESCRIBE(
-    InstanceSpec, deployment, deployment_name, deployment_generation, replica, attempt, task, route, plan, decision_id);
+DESCRIBE(InstanceSpec,
+         deployment,
+         deployment_name,
+         deployment_generation,
+         template_hash,
+         replica,
+         attempt,
+         task,
+         route,
+         plan,
+         decision_id);
 
 struct ExitInfo {
   std::optional<int> status;  // exit status
