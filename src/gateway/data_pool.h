@@ -1,0 +1,50 @@
+#pragma once
+// Connections that workers dialled for inference: idle ones wait here by worker until a request takes one. A
+// connection carries one request at a time and comes back only after a response that ended in order.
+//
+// Any thread. A connection stays on the executor that accepted it; the pool prefers one of the caller's executor and
+// otherwise gives out another's, which the gateway then uses over there.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "net/client.h"
+
+namespace berth::gateway {
+
+constexpr std::size_t kDataIdlePerWorkerMax = 64;
+constexpr std::size_t kDataWaitersPerWorkerMax = 1024;
+
+class DataPool {
+ public:
+  /// Asks the worker for `count` more connections (OpenData on its control connection). Called from any executor,
+  /// outside of the pool's lock; must not block.
+  using RequestMore = std::function<void(const std::string& worker, std::uint32_t count)>;
+
+  explicit DataPool(RequestMore request_more, std::size_t idle_max = kDataIdlePerWorkerMax);
+  ~DataPool();
+  DataPool(const DataPool&) = delete;
+  DataPool& operator=(const DataPool&) = delete;
+
+  /// A fresh connection, after the upgrade to berth-data; called on the stream's executor. One too many is closed.
+  void offer(const std::string& worker, net::Stream stream);
+  /// A connection whose last response ended in order; called on its executor. One that is not reusable is closed.
+  void give_back(const std::string& worker, net::ClientConnection connection);
+  /// Waits for an idle connection of the worker, asking for more when there is none. The connection belongs to the
+  /// executor of its stream, which may be another than the caller's.
+  /// Errors: kTimeout, kUnavailable (too many wait, or the worker was forgotten), kCancelled.
+  net::awaitable<Result<net::ClientConnection>> take(std::string worker, net::Deadline deadline);
+  /// The worker is gone: its idle connections are closed and who waits for one is told.
+  void forget(const std::string& worker);
+
+  [[nodiscard]] std::size_t idle(const std::string& worker) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::gateway
