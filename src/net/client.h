@@ -32,9 +32,11 @@ class ClientConnection {
   awaitable<Result<void>> finish(Deadline deadline);
 
   /// The head of the final response; interim ones (1xx) are skipped, except 101. Valid until the next send.
-  /// Errors: kTimeout, kUnavailable (closed: see unanswered()), kInternal (the peer broke the protocol).
+  /// Errors: kTimeout (call again to go on waiting), kUnavailable (closed: see unanswered()), kInternal (the peer broke
+  /// the protocol).
   awaitable<Result<const Response*>> read_head(Deadline deadline);
   /// The next piece of the body, valid until the next call; empty at the end. `deadline` is for this piece.
+  /// After kTimeout another call goes on waiting.
   awaitable<Result<std::string_view>> read_some(Deadline deadline);
   /// The rest of the body. Errors: kTooLarge above `max`.
   awaitable<Result<std::string>> read_body(std::size_t max, Deadline deadline);

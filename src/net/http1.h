@@ -109,6 +109,9 @@ class ChunkedDecoder {
 struct WriteOptions {
   BodyFraming framing;
   bool keep_alive = true;
+  bool say_keep_alive = false;  // spell "Connection: keep-alive" out, for HTTP/1.0 peers
+  std::string_view upgrade;     // of a request: the protocol to switch to
+  std::string_view host;        // of a request that brings no Host field
 };
 
 /// Appends the head. Framing and Connection come from `options`; fields of these names in the message are left out, so

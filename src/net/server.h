@@ -90,6 +90,8 @@ awaitable<void> serve_connection(Stream stream, Handler handler, ServerOptions o
 
 class Server {
  public:
+  struct State;
+
   Server(Executor executor, Handler handler, ServerOptions options = {});
   ~Server();
   Server(const Server&) = delete;
@@ -102,7 +104,6 @@ class Server {
   [[nodiscard]] std::size_t connections() const;
 
  private:
-  struct State;
   std::shared_ptr<State> state_;
 };
 

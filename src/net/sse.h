@@ -46,10 +46,13 @@ class SseReader {
   [[nodiscard]] std::string_view rest() const { return std::string_view(buffer_).substr(start_); }
 
  private:
+  static Item parse(std::string_view raw, bool& first);
+
   std::size_t event_bytes_max_;
   std::string buffer_;
   std::size_t start_ = 0;    // of the first event not taken
-  std::size_t scanned_ = 0;  // no event ends before this
+  std::size_t scanned_ = 0;  // looked at before this
+  std::size_t line_ = 0;     // start of the line being scanned
   bool first_ = true;        // a byte order mark may come
 };
 

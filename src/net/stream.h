@@ -35,8 +35,8 @@ class Stream {
  public:
   struct Impl;
 
-  Stream() = default;
-  explicit Stream(std::unique_ptr<Impl> impl);
+  Stream();
+  explicit Stream(std::shared_ptr<Impl> impl);
   ~Stream();
   Stream(Stream&& other) noexcept;
   Stream& operator=(Stream&& other) noexcept;
@@ -77,6 +77,9 @@ class Stream {
   awaitable<Result<void>> shutdown_write(Deadline deadline);
   /// At once; unsent data may be lost.
   void close();
+
+  /// For the files of net that open and secure streams.
+  [[nodiscard]] const std::shared_ptr<Impl>& impl() const { return impl_; }
 
  private:
   std::shared_ptr<Impl> impl_;
