@@ -1,0 +1,304 @@
+// The serial applier: actions of a step become transactions. Nothing is changed in memory before the store has it.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "placement/decide.h"
+#include "reconcile/state.h"
+#include "wire/json.h"
+
+namespace berth::reconcile {
+namespace {
+
+using store::Batch;
+
+/// What a claim takes of host RAM in the claims table: on unified memory the device claims come out of the same pool.
+Bytes pool_claim(const fleet::WorkerEntry& entry, const fleet::Claim& claim) {
+  Bytes pool = claim.memory_bytes;
+  for (const auto& d : claim.devices) {
+    const auto at = fleet::device_position(entry, d.device);
+    if (at != std::string::npos && entry.worker.devices[at].unified_memory) pool += d.bytes;
+  }
+  return pool;
+}
+
+Bytes capacity(const fleet::DeviceCapacity& c) { return c.total.minus_or_zero(c.reserved + c.foreign); }
+
+/// Claims of one plan, with the check that no device goes over what it has.
+void add_claims(Batch& batch,
+                const std::string& instance,
+                const fleet::Plan& plan,
+                const fleet::FleetSnapshot& snapshot) {
+  store::SetClaims claims{.instance = instance, .generation = 1, .claims = {}};
+  std::vector<store::CheckCapacity> checks;
+  for (const auto& part : plan.workers) {
+    const auto* entry = snapshot.find(part.worker);
+    if (entry == nullptr) continue;
+    for (const auto& d : part.claim.devices) {
+      const auto at = fleet::device_position(*entry, d.device);
+      if (at == std::string::npos) continue;
+      claims.claims.push_back({part.worker, d.device, d.bytes});
+      checks.push_back({part.worker, d.device, capacity(entry->capacity[at])});
+    }
+    claims.claims.push_back({part.worker, "", pool_claim(*entry, part.claim)});
+    checks.push_back({part.worker, "", capacity(entry->memory)});
+  }
+  batch.add(std::move(claims));
+  for (auto& check : checks) batch.add(std::move(check));
+}
+
+store::DecisionRow decision_row(const std::string& id,
+                                const std::string& deployment,
+                                const fleet::Decision& d,
+                                Time now) {
+  return {.id = id,
+          .deployment = deployment,
+          .created_at = now,
+          .snapshot_hash = d.inputs.snapshot_hash,
+          .request_hash = d.inputs.request_hash,
+          .policy_hash = d.inputs.policy_hash,
+          .catalog_hash = d.inputs.catalog_hash,
+          .verdict = wire::enum_name(d.verdict),
+          .body = wire::to_json(d)};
+}
+
+fleet::DeploymentStatus status_after(const DeploymentObject& object,
+                                     const fleet::Decision& d,
+                                     const std::string& decision_id,
+                                     std::uint64_t generation,
+                                     Time now) {
+  fleet::DeploymentStatus s = object.status;
+  s.verdict = d.verdict;
+  s.fit_count = d.fit_count;
+  s.summary = d.summary;
+  s.decision_id = decision_id;
+  s.decided_at = now;
+  s.decided_revision = d.inputs.snapshot_revision;
+  s.observed_generation = generation;
+  s.waiting.reset();
+  if (d.fit_count < d.asked)
+    s.waiting = fleet::Waiting{.text = "waiting for a place: " + d.summary,
+                               .since = object.status.waiting ? object.status.waiting->since : now,
+                               .next_at = std::nullopt,
+                               .next = "decided again when the fleet changes"};
+  return s;
+}
+
+}  // namespace
+
+bool Reconciler::State::execute(const controllers::Action& action, Time now) {
+  return std::visit([&](const auto& a) { return apply(a, now); }, action);
+}
+
+controllers::ControlState Reconciler::State::control_state() const {
+  controllers::ControlState c;
+  for (const auto& [id, d] : deployments)
+    c.deployments.push_back({id,
+                             d.object.meta.name,
+                             d.object.meta.generation,
+                             d.object.meta.deleting,
+                             d.object.meta.created_at,
+                             d.object.spec,
+                             d.object.status});
+  for (const auto& [id, i] : instances)
+    c.instances.push_back(
+        {id, i.object.meta.name, i.object.spec, i.object.status, !workers.contains(worker_of(i)), i.gone});
+  c.snapshot = snapshot;
+  c.policy = &options.policy;
+  c.catalog = &options.catalog;
+  return c;
+}
+
+bool Reconciler::State::apply(const controllers::Place& place, Time now) {
+  auto& deployment = deployments.at(place.deployment);
+  const auto& meta = deployment.object.meta;
+  const std::string decision_id = options.new_id();
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  // The deployment must still be the one that was decided for.
+  batch.add(store::Expect{.kind = "deployment", .id = meta.id, .revision = meta.revision});
+  std::vector<InstanceRecord> fresh;
+  for (std::size_t i = 0; i < place.decision.plans.size(); ++i) {
+    const auto& plan = place.decision.plans[i];
+    const auto request = controllers::request_for({.id = meta.id, .name = meta.name, .spec = deployment.object.spec},
+                                                  place.decision.asked);
+    const auto checked = placement::verify(*snapshot, request, options.policy, options.catalog, plan);
+    if (!checked.ok) {
+      log::warn("plan refused at commit",
+                {log::kv("deployment", meta.name),
+                 log::kv("rule", checked.rejects.front().rule),
+                 log::kv("text", checked.rejects.front().text)});
+      return false;
+    }
+    InstanceRecord r;
+    auto& o = r.object;
+    o.meta = {.id = options.new_id(), .name = fmt::format("{}-{}", meta.name, place.replicas[i]), .created_at = now};
+    o.spec = {.deployment = meta.id,
+              .deployment_name = meta.name,
+              .deployment_generation = meta.generation,
+              .template_hash = controllers::template_hash(deployment.object.spec.request),
+              .replica = place.replicas[i],
+              .attempt = 1,
+              .task = deployment.object.spec.request.task,
+              .route = deployment.object.spec.route.empty() ? meta.name : deployment.object.spec.route,
+              .plan = plan,
+              .decision_id = decision_id};
+    o.status.waiting = fleet::Waiting{.text = "waiting for the worker to take the instruction",
+                                      .since = now,
+                                      .next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline,
+                                      .next = "it is sent again"};
+    batch.add(store::Create{.kind = "instance",
+                            .id = o.meta.id,
+                            .name = o.meta.name,
+                            .spec = wire::to_json(o.spec),
+                            .status = wire::to_json(o.status)});
+    add_claims(batch, o.meta.id, plan, *snapshot);
+    batch.add(store::AddEvent{
+        .object_kind = "deployment",
+        .object_id = meta.id,
+        .type = "normal",
+        .reason = "placed",
+        .message = fmt::format("{} on {} ({})", o.meta.name, plan.workers.front().worker_name, plan.layout)});
+    fresh.push_back(std::move(r));
+  }
+  auto status = status_after(deployment.object, place.decision, decision_id, place.generation, now);
+  batch.add(store::AddDecision{decision_row(decision_id, meta.id, place.decision, now)});
+  batch.add(store::Update{.kind = "deployment",
+                          .id = meta.id,
+                          .expected_revision = std::nullopt,
+                          .name = std::nullopt,
+                          .spec = std::nullopt,
+                          .status = wire::to_json(status)});
+  auto committed = store.commit(std::move(batch));
+  if (!committed) {
+    log::warn("placement not committed",
+              {log::kv("deployment", meta.name), log::kv("error", committed.error().message)});
+    return false;
+  }
+  deployment.object.status = std::move(status);
+  if (auto stored = store.get("deployment", meta.id)) deployment.object.meta.revision = stored->revision;
+  for (auto& r : fresh) {
+    const std::string worker = worker_of(r);
+    workers.at(worker).dirty = true;
+    changed_workers.insert(worker);
+    instances.emplace(r.object.meta.id, std::move(r));
+  }
+  return true;
+}
+
+bool Reconciler::State::apply(const controllers::Pend& pend, Time now) {
+  auto& deployment = deployments.at(pend.deployment);
+  const std::string decision_id = options.new_id();
+  auto status = status_after(deployment.object, pend.decision, decision_id, pend.generation, now);
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  // The same answer again is no news: only its revision is remembered, in memory.
+  const bool news = status.summary != deployment.object.status.summary ||
+                    status.verdict != deployment.object.status.verdict ||
+                    status.observed_generation != deployment.object.status.observed_generation;
+  if (!news) {
+    deployment.object.status.decided_revision = status.decided_revision;
+    return true;
+  }
+  batch.add(store::AddDecision{decision_row(decision_id, pend.deployment, pend.decision, now)});
+  batch.add(store::AddEvent{.object_kind = "deployment",
+                            .object_id = pend.deployment,
+                            .type = "warning",
+                            .reason = wire::enum_name(pend.decision.verdict),
+                            .message = pend.decision.summary.substr(0, store::kTextMax)});
+  batch.add(store::Update{.kind = "deployment",
+                          .id = pend.deployment,
+                          .expected_revision = std::nullopt,
+                          .name = std::nullopt,
+                          .spec = std::nullopt,
+                          .status = wire::to_json(status)});
+  if (!store.commit(std::move(batch))) return false;
+  deployment.object.status = std::move(status);
+  if (auto stored = store.get("deployment", pend.deployment)) deployment.object.meta.revision = stored->revision;
+  return true;
+}
+
+bool Reconciler::State::apply(const controllers::StopInstance& stop, Time now) {
+  auto& instance = instances.at(stop.instance);
+  auto status = instance.object.status;
+  status.stop = true;
+  status.state = controllers::next(status.state, controllers::InstanceEvent::kStopRequested).value_or(status.state);
+  status.message = stop.why;
+  status.waiting = fleet::Waiting{.text = "waiting for the process to end",
+                                  .since = now,
+                                  .next_at = now + controllers::rule_of(fleet::InstanceState::kStopping).deadline,
+                                  .next = "the worker kills its whole group"};
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  batch.add(store::Update{.kind = "instance",
+                          .id = stop.instance,
+                          .expected_revision = std::nullopt,
+                          .name = std::nullopt,
+                          .spec = std::nullopt,
+                          .status = wire::to_json(status)});
+  batch.add(store::AddEvent{.object_kind = "deployment",
+                            .object_id = instance.object.spec.deployment,
+                            .type = "normal",
+                            .reason = "stopping",
+                            .message = instance.object.meta.name + ": " + stop.why});
+  if (!store.commit(std::move(batch))) return false;
+  instance.object.status = std::move(status);
+  changed_workers.insert(worker_of(instance));
+  if (const auto w = workers.find(worker_of(instance)); w != workers.end()) w->second.dirty = true;
+  return true;
+}
+
+bool Reconciler::State::apply(const controllers::RemoveInstance& remove, Time now) {
+  auto& instance = instances.at(remove.instance);
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  batch.add(store::Remove{.kind = "instance", .id = remove.instance, .expected_revision = std::nullopt});
+  if (!store.commit(std::move(batch))) return false;
+  changed_workers.insert(worker_of(instance));
+  if (const auto w = workers.find(worker_of(instance)); w != workers.end()) w->second.dirty = true;
+  instances.erase(remove.instance);
+  return true;
+}
+
+bool Reconciler::State::apply(const controllers::RemoveDeployment& remove, Time now) {
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  batch.add(store::Remove{.kind = "deployment", .id = remove.deployment, .expected_revision = std::nullopt});
+  if (!store.commit(std::move(batch))) return false;
+  deployments.erase(remove.deployment);
+  return true;
+}
+
+bool Reconciler::State::apply(const controllers::SetStatus& set, Time now) {
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  batch.add(store::Update{.kind = "deployment",
+                          .id = set.deployment,
+                          .expected_revision = std::nullopt,
+                          .name = std::nullopt,
+                          .spec = std::nullopt,
+                          .status = wire::to_json(set.status)});
+  if (!store.commit(std::move(batch))) return false;
+  auto& object = deployments.at(set.deployment).object;
+  object.status = set.status;
+  if (auto stored = store.get("deployment", set.deployment)) object.meta.revision = stored->revision;
+  return true;
+}
+
+/// Statuses that workers reported since the last tick, in one commit.
+void Reconciler::State::flush(Time now) {
+  Batch batch{.at = now, .epoch = 0, .operations = {}};
+  std::vector<InstanceRecord*> written;
+  for (auto& [id, instance] : instances) {
+    if (!instance.flush || batch.operations.size() + 1 >= store::kOperationsMax) continue;
+    batch.add(store::Update{.kind = "instance",
+                            .id = id,
+                            .expected_revision = std::nullopt,
+                            .name = std::nullopt,
+                            .spec = std::nullopt,
+                            .status = wire::to_json(instance.object.status)});
+    written.push_back(&instance);
+  }
+  if (batch.operations.empty()) return;
+  if (auto done = store.commit(std::move(batch)); !done) {
+    log::warn("statuses not stored, tried again", {log::kv("error", done.error().message)});
+    return;
+  }
+  for (auto* instance : written) instance->flush = false;
+}
+
+}  // namespace berth::reconcile

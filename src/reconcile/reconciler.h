@@ -1,0 +1,145 @@
+#pragma once
+// Reconciler: what the server knows, and the one place that changes it.
+//
+//   worker connections ──inventory, heartbeat, report──▶ live signs (memory) ─┐
+//   people ──create, edit, delete──▶ store ──▶ objects (memory) ──────────────┼─▶ snapshot ─▶ step() ─▶ actions
+//                                                                              │                         │
+//                                    desired state of each worker ◀────────────┴──── serial applier ◀────┘
+//                                                                       verify(plan, snapshot) + one transaction
+//
+// No thread and no socket of its own: app drives it with real time, sim with virtual time. Every public call is
+// thread-safe and may block for a commit (≈ 5 ms): callers run it on a pool thread.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "controllers/states.h"
+#include "controllers/step.h"
+#include "engines/catalog.h"
+#include "fleet/objects.h"
+#include "fleet/snapshot.h"
+#include "store/store.h"
+#include "wire/messages.h"
+
+namespace berth::reconcile {
+
+/// A fall of foreign use counts only after this long; a rise at once (DESIGN §1).
+constexpr Duration kForeignFallAfter{60'000};
+/// Steps of one tick: a bound, so that a tick ends even if two actions undo each other.
+constexpr int kStepsPerTickMax = 32;
+
+/// The envelope that people see with every object.
+struct Envelope {
+  std::string id;
+  std::string name;
+  std::uint64_t revision = 0;
+  std::uint64_t generation = 0;
+  Time created_at{};
+  bool deleting = false;
+};
+
+struct DeploymentObject {
+  Envelope meta;
+  fleet::DeploymentSpec spec;
+  fleet::DeploymentStatus status;
+};
+struct InstanceObject {
+  Envelope meta;
+  fleet::InstanceSpec spec;
+  fleet::InstanceStatus status;
+};
+struct WorkerObject {
+  Envelope meta;
+  fleet::WorkerSpec spec;
+  fleet::Worker worker;  // last report with the state judged now
+  std::string version;
+  bool connected = false;
+  std::string state_reason;
+};
+
+/// An immutable picture of all objects, swapped after every change.
+struct View {
+  std::vector<DeploymentObject> deployments;  // by name
+  std::vector<InstanceObject> instances;      // by name
+  std::vector<WorkerObject> workers;          // by name
+  std::shared_ptr<const fleet::FleetSnapshot> snapshot;
+};
+
+struct Options {
+  fleet::Policy policy;
+  engines::EngineCatalog catalog;
+  std::function<std::string()> new_id;  // unique, at least 64 random bits; seeded in simulations
+};
+
+/// Who may have something new to be told.
+struct TickResult {
+  std::set<std::string> workers;  // ids whose desired state changed
+  std::optional<Time> wake_at;
+  int steps = 0;
+};
+
+class Reconciler {
+ public:
+  Reconciler(store::Store& store, Options options);
+  ~Reconciler();
+  Reconciler(const Reconciler&) = delete;
+  Reconciler& operator=(const Reconciler&) = delete;
+
+  /// Reads everything from the store. Workers start as pending: none is ready before its inventory.
+  Result<void> load(Time now);
+
+  [[nodiscard]] std::shared_ptr<const View> view() const;
+  [[nodiscard]] const fleet::Policy& policy() const;
+  [[nodiscard]] const engines::EngineCatalog& catalog() const;
+
+  // --- questions (all through decide) ---
+  [[nodiscard]] fleet::Decision decide(const fleet::Request& request) const;
+  [[nodiscard]] std::vector<fleet::Fix> fixes(const fleet::Request& request, const fleet::Decision& decision) const;
+
+  // --- people ---
+  /// Errors: kConflict when the name is taken, kInvalid naming the field.
+  Result<DeploymentObject> create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now);
+  /// `expected_revision` absent: last writer wins. Errors: kNotFound, kConflict with both revisions.
+  Result<DeploymentObject> update_deployment(const std::string& name_or_id,
+                                             fleet::DeploymentSpec spec,
+                                             std::optional<std::uint64_t> expected_revision,
+                                             Time now);
+  Result<void> delete_deployment(const std::string& name_or_id, Time now);
+  /// Stops one instance; its deployment gets a new one.
+  Result<void> delete_instance(const std::string& name_or_id, Time now);
+  Result<WorkerObject> set_cordon(const std::string& name_or_id, bool cordoned, Time now);
+  /// Errors: kConflict while the worker is connected.
+  Result<void> delete_worker(const std::string& name_or_id, Time now);
+
+  // --- worker connections ---
+  /// Finds or makes the worker. `key_digest` empty: keep the one it has. Errors: kConflict when the name belongs to
+  /// another worker that is connected.
+  Result<std::string> join(const wire::Hello& hello, const std::string& key_digest, Time now);
+  /// The digest of a worker's own key, for authentication; absent when unknown.
+  [[nodiscard]] std::optional<std::string> worker_by_digest(const std::string& key_digest) const;
+  void inventory(const std::string& worker_id, wire::Inventory inventory, Time now);
+  void heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now);
+  void report(const std::string& worker_id, const wire::InstanceReport& report, Time now);
+  void disconnected(const std::string& worker_id, Time now);
+  /// Instructions for one worker: only instances that are its own; what is not named is left alone.
+  [[nodiscard]] wire::Desired desired(const std::string& worker_id) const;
+  /// Secret of a running instance whose worker is on the gateway's host; empty otherwise. Memory only.
+  [[nodiscard]] std::string secret_of(const std::string& instance_id) const;
+
+  /// Judges workers, rebuilds the snapshot, runs step() until nothing is left to do, flushes statuses in one commit.
+  TickResult tick(Time now);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::reconcile

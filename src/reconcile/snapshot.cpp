@@ -1,0 +1,166 @@
+// Live signs → snapshot. A worker's entry is rebuilt only when it is dirty, and replaces the old one only when its
+// content hash differs: a heartbeat that changes no input of a decision makes no new revision.
+#include <algorithm>
+
+#include "base/log.h"
+#include "reconcile/state.h"
+
+namespace berth::reconcile {
+namespace {
+
+using controllers::WorkerJudgement;
+
+/// Foreign use as decisions see it: rises at once, falls after kForeignFallAfter to the highest seen meanwhile.
+Bytes held(HeldUse& use, Bytes now_bytes, Time now) {
+  if (now_bytes >= use.value) {
+    use = {.value = now_bytes, .highest = now_bytes, .lower_since = std::nullopt};
+    return use.value;
+  }
+  if (!use.lower_since) {
+    use.lower_since = now;
+    use.highest = now_bytes;
+  }
+  use.highest = std::max(use.highest, now_bytes);
+  if (now - *use.lower_since >= kForeignFallAfter)
+    use = {.value = use.highest, .highest = use.highest, .lower_since = std::nullopt};
+  return use.value;
+}
+
+bool holds_memory(fleet::InstanceState state) {
+  switch (state) {
+    case fleet::InstanceState::kStarting:
+    case fleet::InstanceState::kReady:
+    case fleet::InstanceState::kStopping:
+    case fleet::InstanceState::kUnknown:
+      return true;
+    case fleet::InstanceState::kScheduled:
+    case fleet::InstanceState::kPreparing:
+    case fleet::InstanceState::kFailed:
+    case fleet::InstanceState::kSimulated:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+const std::string& worker_of(const InstanceRecord& instance) {
+  static const std::string kNone;
+  const auto& parts = instance.object.spec.plan.workers;
+  return parts.empty() ? kNone : parts.front().worker;
+}
+
+std::vector<fleet::Occupant> Reconciler::State::occupants_of(const WorkerRecord& worker) const {
+  std::vector<fleet::Occupant> out;
+  for (const auto& [id, instance] : instances) {
+    for (const auto& part : instance.object.spec.plan.workers) {
+      if (part.worker != worker.object.meta.id) continue;
+      const auto& status = instance.object.status;
+      const auto d = deployments.find(instance.object.spec.deployment);
+      fleet::Occupant o;
+      o.id = id;
+      o.deployment = instance.object.spec.deployment;
+      o.priority = d == deployments.end() ? 0 : d->second.object.spec.request.priority;
+      o.running = holds_memory(status.state) && !worker.object.worker.simulated;
+      o.stopping = status.stop;
+      o.claim = part.claim;
+      o.observed = status.observed;
+      o.observed_memory_bytes = status.observed_memory_bytes;
+      out.push_back(std::move(o));
+    }
+  }
+  for (const auto& [id, report] : worker.orphans) {
+    fleet::Occupant o;
+    o.kind = fleet::OccupantKind::kOrphan;
+    o.id = id;
+    o.running = true;
+    o.observed = report.status.observed;
+    o.observed_memory_bytes = report.status.observed_memory_bytes;
+    out.push_back(std::move(o));
+  }
+  return out;
+}
+
+void Reconciler::State::rebuild(const std::string& worker_id, Time now) {
+  auto& record = workers.at(worker_id);
+  record.dirty = false;
+  fleet::Worker worker = record.object.worker;
+  for (const auto& [key, value] : record.object.spec.labels) worker.labels[key] = value;
+  worker.cordoned = record.object.spec.cordoned;
+  auto entry = fleet::make_entry(worker, occupants_of(record));
+  if (!entry) {
+    log::warn("worker report refused",
+              {log::kv("worker", record.object.meta.name), log::kv("error", entry.error().message)});
+    return;
+  }
+  bool adjusted = false;
+  const auto hold = [&](const std::string& key, const fleet::DeviceCapacity& capacity, Bytes& used) {
+    const Bytes value = held(record.foreign[key], capacity.foreign, now);
+    if (value == capacity.foreign) return;
+    used += value.minus_or_zero(capacity.foreign);
+    adjusted = true;
+  };
+  for (std::size_t i = 0; i < (*entry)->worker.devices.size(); ++i) {
+    const auto& id = (*entry)->worker.devices[i].id;
+    for (auto& device : worker.devices)
+      if (device.id == id) hold(id, (*entry)->capacity[i], device.memory_used_bytes);
+  }
+  hold("", (*entry)->memory, worker.memory_used_bytes);
+  if (adjusted) {
+    auto again = fleet::make_entry(worker, occupants_of(record));
+    if (again) entry = std::move(again);
+  }
+  // While something is held, the entry must be looked at again when the time is over.
+  for (const auto& [key, use] : record.foreign) record.dirty = record.dirty || use.lower_since.has_value();
+  const auto* before = snapshot->find(worker_id);
+  if (before != nullptr && before->hash == (*entry)->hash) return;
+  snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->with(std::move(*entry)));
+}
+
+void Reconciler::State::judge_workers(Time now, TickResult& result) {
+  for (auto& [id, record] : workers) {
+    const WorkerJudgement judgement = controllers::judge(record.signs, now);
+    if (judgement.next_at && (!result.wake_at || *judgement.next_at < *result.wake_at))
+      result.wake_at = judgement.next_at;
+    auto& worker = record.object.worker;
+    record.object.connected = record.signs.connected;
+    if (judgement.state == worker.state) continue;
+    log::info("worker state",
+              {log::kv("worker", record.object.meta.name),
+               log::kv("ready", judgement.state == fleet::WorkerState::kReady),
+               log::kv("reason", judgement.reason)});
+    worker.state = judgement.state;
+    worker.state_reason = judgement.reason.empty() ? std::nullopt : std::optional(std::string(judgement.reason));
+    record.object.state_reason = judgement.reason;
+    record.dirty = true;
+    if (judgement.state == fleet::WorkerState::kReady) continue;
+    worker.last_report_at = record.signs.last_seen_at;
+    for (auto& [instance_id, instance] : instances) {
+      if (worker_of(instance) != id) continue;
+      const auto to = controllers::next(instance.object.status.state, controllers::InstanceEvent::kWorkerLost);
+      if (!to) continue;
+      instance.object.status.state = *to;
+      instance.object.status.waiting =
+          fleet::Waiting{.text = "waiting for worker " + record.object.meta.name + " to come back",
+                         .since = now,
+                         .next_at = std::nullopt,
+                         .next = "its inventory says what still runs"};
+      instance.flush = true;
+    }
+  }
+}
+
+void Reconciler::State::publish() {
+  auto fresh = std::make_shared<View>();
+  for (const auto& [id, r] : deployments) fresh->deployments.push_back(r.object);
+  for (const auto& [id, r] : instances) fresh->instances.push_back(r.object);
+  for (const auto& [id, r] : workers) fresh->workers.push_back(r.object);
+  const auto by_name = [](const auto& a, const auto& b) { return a.meta.name < b.meta.name; };
+  std::sort(fresh->deployments.begin(), fresh->deployments.end(), by_name);
+  std::sort(fresh->instances.begin(), fresh->instances.end(), by_name);
+  std::sort(fresh->workers.begin(), fresh->workers.end(), by_name);
+  fresh->snapshot = snapshot;
+  view = std::move(fresh);
+}
+
+}  // namespace berth::reconcile

@@ -1,0 +1,200 @@
+// What workers say.
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "reconcile/state.h"
+#include "wire/json.h"
+
+namespace berth::reconcile {
+namespace {
+
+bool same_work(const fleet::InstanceStatus& a, const fleet::InstanceStatus& b) {
+  return a.state == b.state && a.port == b.port && a.pid == b.pid && a.restarts == b.restarts && a.message == b.message;
+}
+
+}  // namespace
+
+Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string& key_digest, Time now) {
+  if (hello.protocol != wire::kProtocolVersion)
+    return invalid(fmt::format(
+        "protocol is {}, this server speaks {}: update the older side", hello.protocol, wire::kProtocolVersion));
+  if (!is_name(hello.name))
+    return invalid(fmt::format("worker name \"{}\" must be 1 to 63 of a-z, 0-9, '-', '.', '_'", printable(hello.name)));
+  const std::scoped_lock lock(state_->mutex);
+  WorkerRecord* known = hello.worker_id.empty() ? nullptr : state_->find_worker(hello.worker_id);
+  if (known == nullptr) known = state_->find_worker(hello.name);
+  if (known != nullptr && known->signs.connected)
+    return fail(
+        Code::kConflict,
+        fmt::format("worker \"{}\" is connected already: give this one another --name, or stop the other", hello.name));
+  store::Batch batch{.at = now, .epoch = 0, .operations = {}};
+  if (known == nullptr) {
+    WorkerRecord r;
+    r.object.meta = {.id = state_->options.new_id(), .name = hello.name, .generation = 1, .created_at = now};
+    r.object.spec.key_digest = key_digest;
+    r.object.worker.id = r.object.meta.id;
+    r.object.worker.name = hello.name;
+    r.object.worker.state = fleet::WorkerState::kPending;
+    fleet::WorkerStatus status{
+        .last_report = r.object.worker, .version = hello.version, .joined_at = now, .inventory_at = std::nullopt};
+    batch.add(store::Create{.kind = "worker",
+                            .id = r.object.meta.id,
+                            .name = hello.name,
+                            .spec = wire::to_json(r.object.spec),
+                            .status = wire::to_json(status)});
+    TRY_VOID(state_->store.commit(std::move(batch)));
+    known = &state_->workers.emplace(r.object.meta.id, std::move(r)).first->second;
+  } else if (!key_digest.empty() && key_digest != known->object.spec.key_digest) {
+    auto spec = known->object.spec;
+    spec.key_digest = key_digest;
+    batch.add(store::Update{.kind = "worker",
+                            .id = known->object.meta.id,
+                            .expected_revision = std::nullopt,
+                            .name = std::nullopt,
+                            .spec = wire::to_json(spec),
+                            .status = std::nullopt});
+    TRY_VOID(state_->store.commit(std::move(batch)));
+    known->object.spec = std::move(spec);
+  }
+  known->object.version = hello.version;
+  known->signs = {.joined_ever = true,
+                  .connected = true,
+                  .inventory_seen = false,
+                  .last_seen_at = known->signs.last_seen_at,
+                  .disconnected_at = std::nullopt};
+  log::info("worker joined", {log::kv("worker", hello.name), log::kv("version", hello.version)});
+  state_->publish();
+  return known->object.meta.id;
+}
+
+std::optional<std::string> Reconciler::worker_by_digest(const std::string& key_digest) const {
+  if (key_digest.empty()) return std::nullopt;
+  const std::scoped_lock lock(state_->mutex);
+  for (const auto& [id, r] : state_->workers)
+    if (r.object.spec.key_digest == key_digest) return id;
+  return std::nullopt;
+}
+
+void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceReport& report, Time now) {
+  const auto at = instances.find(report.instance);
+  if (at == instances.end() || worker_of(at->second) != worker.object.meta.id) {
+    // Unknown to us: an orphan. Shown and counted as an occupant, never stopped by itself.
+    if (report.gone)
+      worker.orphans.erase(report.instance);
+    else
+      worker.orphans[report.instance] = report;
+    worker.dirty = true;
+    return;
+  }
+  auto& instance = at->second;
+  auto status = report.status;
+  status.stop = instance.object.status.stop;
+  if (!controllers::reachable(instance.object.status.state, status.state)) {
+    log::warn("report ignored: no such transition",
+              {log::kv("instance", instance.object.meta.name), log::kv("state", wire::enum_name(status.state))});
+    return;
+  }
+  if (status.stop) status.state = fleet::InstanceState::kStopping;
+  instance.secret = report.secret;
+  instance.gone = instance.gone || (report.gone && status.stop);
+  if (!same_work(instance.object.status, status)) {
+    instance.flush = true;
+    worker.dirty = true;
+    log::info("instance state",
+              {log::kv("instance", instance.object.meta.name),
+               log::kv("state", wire::enum_name(status.state)),
+               log::kv("message", status.message)});
+    if (status.state == fleet::InstanceState::kReady) status.waiting.reset();
+    if (!status.ready_at && status.state == fleet::InstanceState::kReady) status.ready_at = now;
+  }
+  worker.dirty = true;
+  instance.object.status = std::move(status);
+}
+
+void Reconciler::inventory(const std::string& worker_id, wire::Inventory inventory, Time now) {
+  const std::scoped_lock lock(state_->mutex);
+  const auto at = state_->workers.find(worker_id);
+  if (at == state_->workers.end()) return;
+  auto& r = at->second;
+  const auto state = r.object.worker.state;
+  r.object.worker = std::move(inventory.worker);
+  r.object.worker.id = worker_id;
+  r.object.worker.name = r.object.meta.name;
+  r.object.worker.state = state;  // judged here, never believed
+  r.object.worker.cordoned = r.object.spec.cordoned;
+  r.object.worker.last_report_at = now;
+  const bool first = !r.signs.inventory_seen;
+  r.signs.inventory_seen = true;
+  r.signs.last_seen_at = now;
+  r.orphans.clear();
+  for (const auto& report : inventory.instances) state_->take_report(r, report, now);
+  r.dirty = true;
+  if (!first) return;
+  fleet::WorkerStatus status{
+      .last_report = r.object.worker, .version = r.object.version, .joined_at = now, .inventory_at = now};
+  store::Batch batch{.at = now, .epoch = 0, .operations = {}};
+  batch.add(store::Update{.kind = "worker",
+                          .id = worker_id,
+                          .expected_revision = std::nullopt,
+                          .name = std::nullopt,
+                          .spec = std::nullopt,
+                          .status = wire::to_json(status)});
+  if (auto done = state_->store.commit(std::move(batch)); !done)
+    log::warn("worker report not stored",
+              {log::kv("worker", r.object.meta.name), log::kv("error", done.error().message)});
+}
+
+void Reconciler::heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now) {
+  const std::scoped_lock lock(state_->mutex);
+  const auto at = state_->workers.find(worker_id);
+  if (at == state_->workers.end() || !at->second.signs.inventory_seen) return;
+  auto& r = at->second;
+  r.signs.last_seen_at = now;
+  r.object.worker.last_report_at = now;
+  r.object.worker.memory_used_bytes = heartbeat.memory_used_bytes;
+  for (auto& device : r.object.worker.devices)
+    for (const auto& used : heartbeat.devices_used)
+      if (used.device == device.id) device.memory_used_bytes = used.bytes;
+  for (const auto& report : heartbeat.instances) state_->take_report(r, report, now);
+  r.dirty = true;
+}
+
+void Reconciler::report(const std::string& worker_id, const wire::InstanceReport& report, Time now) {
+  const std::scoped_lock lock(state_->mutex);
+  const auto at = state_->workers.find(worker_id);
+  if (at == state_->workers.end()) return;
+  at->second.signs.last_seen_at = now;
+  state_->take_report(at->second, report, now);
+}
+
+void Reconciler::disconnected(const std::string& worker_id, Time now) {
+  const std::scoped_lock lock(state_->mutex);
+  const auto at = state_->workers.find(worker_id);
+  if (at == state_->workers.end()) return;
+  at->second.signs.connected = false;
+  at->second.signs.disconnected_at = now;
+  at->second.object.connected = false;
+}
+
+wire::Desired Reconciler::desired(const std::string& worker_id) const {
+  const std::scoped_lock lock(state_->mutex);
+  wire::Desired out;
+  out.revision = state_->snapshot->revision();
+  for (const auto& [id, instance] : state_->instances) {
+    if (worker_of(instance) != worker_id) continue;
+    out.instances.push_back({.instance = id,
+                             .name = instance.object.meta.name,
+                             .run = !instance.object.status.stop,
+                             .spec = instance.object.spec});
+  }
+  return out;
+}
+
+std::string Reconciler::secret_of(const std::string& instance_id) const {
+  const std::scoped_lock lock(state_->mutex);
+  const auto at = state_->instances.find(instance_id);
+  return at == state_->instances.end() ? std::string() : at->second.secret;
+}
+
+}  // namespace berth::reconcile
