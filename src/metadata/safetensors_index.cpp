@@ -1,0 +1,88 @@
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "metadata/detail/json_events.h"
+#include "metadata/safetensors.h"
+
+namespace berth::metadata {
+
+namespace {
+
+constexpr std::size_t kFileNameMaxBytes = 255;
+
+/// {"metadata": {"total_size": n}, "weight_map": {"tensor": "file", …}}; other members are passed over.
+class IndexEvents final : public detail::JsonEvents {
+ public:
+  Result<void> begin(bool object) override {
+    if (++depth_ == 1 && !object) return invalid("index must be an object");
+    return {};
+  }
+  Result<void> end() override {
+    --depth_;
+    return {};
+  }
+  Result<void> key(std::string_view name) override {
+    if (depth_ == 1) section_ = name;
+    if (depth_ == 2) field_ = name;
+    return {};
+  }
+  Result<void> text(std::string_view value) override {
+    if (depth_ != 2 || section_ != "weight_map") return {};
+    const bool plain = !value.empty() && value.size() <= kFileNameMaxBytes && value != "." && value != ".." &&
+                       value.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
+    if (!plain) {
+      return invalid(fmt::format("weight_map names the file \"{}\", must be a name without a path",
+                                 printable(value.substr(0, kFileNameMaxBytes))));
+    }
+    if (index_.files.contains(std::string(value))) return {};
+    if (index_.files.size() == kSafetensorsFilesMax) {
+      return invalid(fmt::format("weight_map names more than {} files", kSafetensorsFilesMax));
+    }
+    index_.files.emplace(value);
+    return {};
+  }
+  Result<void> unsigned_integer(std::uint64_t value) override {
+    if (depth_ != 2 || section_ != "metadata") return {};
+    if (field_ == "total_parameters") index_.parameters = value;
+    if (field_ != "total_size") return {};
+    if (value == 0 || value > kSafetensorsDataMaxBytes) {
+      return invalid(fmt::format("metadata.total_size is {}, must be from 1 to {}", value, kSafetensorsDataMaxBytes));
+    }
+    index_.total_size = value;
+    return {};
+  }
+  Result<void> other() override {
+    if (depth_ == 2 && section_ == "metadata" && field_ == "total_size") {
+      return invalid("metadata.total_size must be a whole number of bytes");
+    }
+    return {};
+  }
+
+  Result<SafetensorsIndex> finish() {
+    if (index_.total_size == Bytes(0)) return invalid("metadata.total_size is missing");
+    return std::move(index_);
+  }
+
+ private:
+  SafetensorsIndex index_;
+  std::string section_;
+  std::string field_;
+  int depth_ = 0;
+};
+
+}  // namespace
+
+Result<SafetensorsIndex> read_safetensors_index(std::string_view json) {
+  IndexEvents events;
+  TRY_VOID(detail::read_json(json, kSafetensorsIndexMaxBytes, events));
+  return events.finish();
+}
+
+fleet::ModelFacts with_weights(fleet::ModelFacts facts, const SafetensorsIndex& index) {
+  facts.format = "safetensors";
+  facts.weight_bytes = index.total_size;
+  if (index.parameters) facts.parameters = index.parameters;
+  return facts;
+}
+
+}  // namespace berth::metadata
