@@ -167,6 +167,7 @@ awaitable<void> loop(std::shared_ptr<Impl> connection) {
 awaitable<void> run_connection(std::shared_ptr<Impl> connection) {
   const Executor executor = co_await asio::this_coro::executor;
   const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) co_return;
   auto parent = state.slot();
   if (parent.is_connected()) {
     parent.assign([weak = std::weak_ptr<Impl>(connection)](asio::cancellation_type type) {

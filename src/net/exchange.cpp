@@ -166,6 +166,7 @@ awaitable<Result<void>> Exchange::start_stream(Response head) {
   if (impl.answer != Impl::Answer::kNone) co_return fail(Code::kInternal, "an answer was begun already");
   http1::WriteOptions options{.keep_alive = impl.may_stay()};
   impl.chunked = impl.request.minor_version == 1 && allows_body(head.status);
+  impl.bodiless = impl.head_request() || !allows_body(head.status);
   if (impl.chunked) options.framing.kind = Kind::kChunked;
   if (impl.request.minor_version == 0) options.keep_alive = false;
   impl.keep_alive = options.keep_alive;
@@ -182,7 +183,7 @@ awaitable<Result<void>> Exchange::write(std::string_view bytes) {
   Impl& impl = impl_;
   if (impl.gone) co_return fail(Code::kUnavailable, "the client left");
   if (impl.answer != Impl::Answer::kStreaming) co_return fail(Code::kInternal, "no stream was begun");
-  if (bytes.empty() || impl.head_request()) co_return Result<void>{};
+  if (bytes.empty() || impl.bodiless) co_return Result<void>{};
   if (!impl.chunked) co_return co_await impl.send(bytes);
   char prefix[20];
   const std::size_t size = http1::chunk_prefix(prefix, bytes.size());
@@ -193,7 +194,7 @@ awaitable<Result<void>> Exchange::finish() {
   Impl& impl = impl_;
   if (impl.answer != Impl::Answer::kStreaming) co_return fail(Code::kInternal, "no stream is open");
   impl.answer = Impl::Answer::kDone;
-  if (!impl.chunked || impl.head_request()) co_return Result<void>{};
+  if (!impl.chunked || impl.bodiless) co_return Result<void>{};
   co_return co_await impl.send(http1::kLastChunk);
 }
 

@@ -85,7 +85,8 @@ class Exchange {
 using Handler = std::function<awaitable<void>(Exchange&)>;
 
 /// Serves HTTP on an open stream until it ends; also over a connection that this side dialled. Returns when the
-/// connection is over or was handed over by upgrade().
+/// connection is over or was handed over by upgrade(). A client that closes only its sending half counts as
+/// gone: the two cannot be told apart.
 awaitable<void> serve_connection(Stream stream, Handler handler, ServerOptions options = {});
 
 class Server {

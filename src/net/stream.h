@@ -85,7 +85,7 @@ class Stream {
   std::shared_ptr<Impl> impl_;
 };
 
-constexpr Millis kHangupPoll{50};
+constexpr Millis kHangupPoll{20};
 constexpr Millis kConnectMax{10'000};
 
 /// Tries the addresses of `host` in the order of the resolver. Errors: kUnavailable with address and reason, kTimeout.

@@ -227,6 +227,43 @@ TEST_CASE("a connection that was dialled out serves requests in the other direct
   CHECK(answered);
 }
 
+awaitable<void> end_of_task(Loop& loop) {
+  auto listener = Listener::open(loop.executor(), TestServer::loopback());
+  REQUIRE(listener);
+  auto shared = listener->share(loop.executor());
+  REQUIRE(shared);
+  const Endpoint endpoint = listener->endpoint();
+  listener->close();  // the other core's share goes on
+  auto near = co_await connect(endpoint, {}, soon());
+  REQUIRE(near);
+  auto far = co_await shared->accept();
+  REQUIRE(far);
+  TaskGroup group(loop.executor());
+  auto spawned = group.spawn(serve_connection(std::move(*far), hello));
+  REQUIRE(spawned);
+  ClientConnection connection(std::move(*near), "a");
+  Request request;
+  auto sent = co_await connection.send(request, soon());
+  REQUIRE(sent);
+  auto head = co_await connection.read_head(soon());
+  REQUIRE(head);
+  auto body = co_await connection.read_body(100, soon());
+  REQUIRE(body);
+  group.cancel();
+  auto joined = co_await group.join(soon());
+  CHECK(joined);
+  char byte = 0;
+  auto end = co_await connection.stream().read_some(std::span(&byte, 1), soon());
+  REQUIRE(end);
+  CHECK(*end == 0);
+  CHECK_FALSE(connection.idle_healthy());
+}
+
+TEST_CASE("a cancelled task ends the connection it serves, and a shared listener outlives its first owner") {
+  Loop loop;
+  loop.run_until_done(end_of_task(loop));
+}
+
 awaitable<void> deadlines(Loop& loop) {
   auto listener = Listener::open(loop.executor(), TestServer::loopback());
   REQUIRE(listener);

@@ -53,6 +53,7 @@ struct Exchange::Impl {
   bool keep_alive = false;
   bool continue_wanted = false;
   bool chunked = false;
+  bool bodiless = false;  // HEAD, 204, 304: pieces are swallowed
   bool gone = false;
   bool idle = true;
   bool upgraded = false;
