@@ -137,17 +137,19 @@ Result<void> read_state(const GgufKeys& keys, ModelFacts& facts) {
   TRY(const auto rwkv_head, keys.number("wkv.head_size", kWidthMax));
   TRY(const auto rwkv_shift, keys.number("token_shift_count", kWidthMax));
   const std::uint32_t hidden = facts.hidden_size.value_or(0);
-  if (unless_zero(inner)) {
+  if (inner.value_or(0) > 0) {
     state = {.conv_kernel = conv.value_or(0),
-             .inner_size = *inner,
+             .inner_size = inner.value_or(0),
              .state_size = size.value_or(0),
              .group_count = groups.value_or(0),
              .time_step_rank = rank.value_or(0)};
-  } else if (unless_zero(short_conv)) {
-    state = {.conv_kernel = *short_conv, .inner_size = hidden};
-  } else if (unless_zero(rwkv_head)) {
+  } else if (short_conv.value_or(0) > 0) {
+    state = {.conv_kernel = short_conv.value_or(0), .inner_size = hidden};
+  } else if (rwkv_head.value_or(0) > 0) {
     constexpr std::uint32_t kShiftsUsual = 2;
-    state = {.conv_kernel = rwkv_shift.value_or(kShiftsUsual) + 1, .inner_size = hidden, .state_size = *rwkv_head};
+    state = {.conv_kernel = rwkv_shift.value_or(kShiftsUsual) + 1,
+             .inner_size = hidden,
+             .state_size = rwkv_head.value_or(0)};
   } else {
     return {};
   }

@@ -209,6 +209,24 @@ TEST_CASE("hybrid models say which layers keep a state") {
   CHECK(facts_of_file(shared + "qwen3-embedding-0.6b.gguf").task == "embed");
 }
 
+TEST_CASE("a layer with state-space tensors keeps keys only when it projects them") {
+  B b(4, 9);
+  b.key_text("general.architecture", "h").key_u32("h.block_count", 3).key_u32("h.embedding_length", 64);
+  b.key_u32("h.attention.head_count", 4).key_u32("h.attention.head_count_kv", 2).key_u32("h.ssm.inner_size", 128);
+  b.key_u32("h.ssm.conv_kernel", 4).key_u32("h.ssm.state_size", 16).key_u32("h.ssm.group_count", 1);
+  b.tensor("blk.0.ssm_in.weight", {8}, 0, 0).tensor("blk.1.ssm_in.weight", {8}, 0, 32);
+  b.tensor("blk.1.attn_k.weight", {8}, 0, 64).tensor("blk.2.attn_k.weight", {8}, 0, 96).pad();
+  const auto facts = facts_of(b);
+  REQUIRE(facts.has_value());
+  CHECK(facts->state_space->inner_size == 128);
+  REQUIRE(facts->attention_layers.size() == 3);
+  CHECK(facts->attention_layers[0].recurrent);
+  CHECK(facts->attention_layers[0].kv_heads == 0);
+  CHECK(facts->attention_layers[1].recurrent);
+  CHECK(facts->attention_layers[1].kv_heads == 2);
+  CHECK_FALSE(facts->attention_layers[2].recurrent);
+}
+
 TEST_CASE("per-layer arrays become rows of equal layers") {
   B b = four_layers("deci", 1);
   b.key("deci.attention.head_count_kv", 9).array(5, 4).u32(8).u32(8).u32(0).u32(4);

@@ -14,10 +14,12 @@ namespace json = boost::json;
 
 /// What json::basic_parser calls. Texts come in pieces; they are joined here.
 struct Handler {
+  // NOLINTBEGIN(readability-identifier-naming): the parser asks for these names
   static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t max_array_size = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t max_key_size = 64 * 1024;
   static constexpr std::size_t max_string_size = 1024 * 1024;
+  // NOLINTEND(readability-identifier-naming)
 
   explicit Handler(JsonEvents& receiver) : events(receiver) {}
 
