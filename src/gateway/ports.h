@@ -109,7 +109,7 @@ class UsageTotals final : public Ledger {
     std::uint64_t completion_tokens = 0;
   };
 
-  /// Beyond kUsageRowsMax pairs the sum goes to the row with an empty model.
+  /// Beyond kUsageRowsMax pairs the sum goes to one row with empty names.
   void add(const Usage& usage) override;
   /// The rows since the last call, by key and model.
   std::vector<Row> drain();
