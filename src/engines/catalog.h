@@ -2,6 +2,7 @@
 // EngineCatalog: what each engine can do and how it is started, as data. Adding a vendor, an engine or a version is a
 // row in catalog/*.yaml, never a change of the search (DESIGN §1, "Rules are data").
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -26,15 +27,16 @@ DESCRIBE_ENUM(FlagType, kBool, kInteger, kNumber, kText, kChoice)
 struct Flag {
   std::string name;                  // canonical, "--ctx-size"
   std::vector<std::string> aliases;  // "-c"
+  std::string negation;              // switches: the spelling that turns it off, "--no-mmap"
   FlagType type = FlagType::kText;
   FlagClass kind = FlagClass::kAllowed;
   std::optional<double> min;
   std::optional<double> max;
-  std::vector<std::string> choices;
+  std::vector<std::string> choices;  // for numbers: words allowed beside them, "auto"
   std::string setting;  // field of fleet::Settings or Restriction that this flag means: "context", "tensor_parallel", …
-  std::string doc;
+  std::string doc;      // owned flags: why, the end of "flag X is set by berth: …"
 };
-DESCRIBE(Flag, name, aliases, type, kind, min, max, choices, setting, doc);
+DESCRIBE(Flag, name, aliases, negation, type, kind, min, max, choices, setting, doc);
 
 /// One supported combination. Empty list: any. `vendor` "cpu" is the row for running without a device.
 struct SupportRow {
@@ -75,8 +77,8 @@ struct TypeNeed {
 };
 DESCRIBE(TypeNeed, type, vendor, capability_min);
 
-/// One piece of a command line. `when` empty: always; else a name out of LaunchFacts ("devices", "cpu", "embed",
-/// "several_devices"). Values may hold {placeholders} of launch.h; an argument with an absent placeholder is dropped.
+/// One piece of a command line. `when` empty: always; else "devices", "cpu", "one_device", "several_devices" or a task
+/// ("generate", "embed", …). Values may hold {placeholders} of launch.h; an argument with an absent one is dropped.
 struct Argument {
   std::string when;
   std::vector<std::string> args;
@@ -95,11 +97,13 @@ struct Recipe {
   std::vector<Argument> arguments;
   std::map<std::string, std::string> environment;      // values may hold placeholders
   std::map<std::string, std::string> visible_devices;  // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
+  // placeholder → how a value of berth is spelt by this engine: "kv_type" → {"f16" → "auto"}
+  std::map<std::string, std::map<std::string, std::string>> spellings;
   Probe health;
   std::vector<std::string> openai_paths;      // inference paths that it serves
   std::vector<std::string> user_environment;  // allow-list of names (globs) that a deployment may set
 };
-DESCRIBE(Recipe, programs, arguments, environment, visible_devices, health, openai_paths, user_environment);
+DESCRIBE(Recipe, programs, arguments, environment, visible_devices, spellings, health, openai_paths, user_environment);
 
 /// How the memory of an engine is judged: per part, or as a share of the whole device (DESIGN §1).
 enum class MemoryModel { kParts, kShareOfDevice, kDeclared };
@@ -108,6 +112,7 @@ DESCRIBE_ENUM(MemoryModel, kParts, kShareOfDevice, kDeclared)
 struct Engine {
   std::string id;     // "llama.cpp"
   std::string title;  // "llama.cpp"
+  int order = 100;    // place in the catalog: lower first, then by id; files of a folder have no order of their own
   MemoryModel memory = MemoryModel::kParts;
   std::vector<std::string> formats;        // "gguf", "safetensors"
   std::vector<std::string> tasks;          // "generate", "embed", …
@@ -123,6 +128,7 @@ struct Engine {
 DESCRIBE(Engine,
          id,
          title,
+         order,
          memory,
          formats,
          tasks,
@@ -142,13 +148,23 @@ struct EngineCatalog {
 };
 DESCRIBE(EngineCatalog, engines);
 
+// Limits of a catalog; beyond is kInvalid.
+constexpr std::size_t kEnginesMax = 64;
+constexpr std::size_t kRowsMax = 1024;
+constexpr std::size_t kFlagsKnownMax = 1024;
+
+/// Puts engines read from files, in whatever order, into catalog order: (order, id).
+EngineCatalog in_catalog_order(std::vector<Engine> engines);
+
 /// Compares dotted versions number by number ("12.10" > "12.8"); missing parts count as 0, text after digits is
 /// ignored.
 std::strong_ordering compare_versions(std::string_view a, std::string_view b);
 /// First number of a dotted version; 0 when there is none.
 std::uint32_t major_of(std::string_view version);
 
-/// Checks that ids are unique, layouts and settings exist, ranges are sane. Errors: kInvalid with the path.
+/// Checks that ids and flag spellings are unique, that layouts, settings, placeholders and conditions exist, that
+/// ranges are sane, that rows name their source, and that a recipe neither shows a secret in a command line nor opens
+/// the environment to loader variables. Errors: kInvalid with the path.
 Result<void> validate(const EngineCatalog& catalog);
 
 }  // namespace berth::engines

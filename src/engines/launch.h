@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -13,9 +14,11 @@
 
 namespace berth::engines {
 
-/// What only the worker knows. Placeholders of recipes: {model_path} {host} {port} {secret_file} {alias} {threads}
-/// {context} {sequences} {kv_type} {ubatch} {offload_layers} {tensor_split} {utilization} {tensor_parallel}
-/// {pipeline_parallel} {data_parallel} {flash_attention} {device_count}.
+/// What only the worker knows. Placeholders of recipes: {model_path} {host} {port} {secret_file} {secret} {alias}
+/// {threads} {pooling} {context} {sequences} {kv_type} {ubatch} {offload_layers} {tensor_split} {utilization}
+/// {tensor_parallel} {pipeline_parallel} {data_parallel} {flash_attention} {device_count}.
+/// Absent: an empty text, an optional setting without a value, a tensor split of one device. A recipe that names
+/// {secret_file} or {secret} must get it: an engine never starts without its key. {secret} is for environments only.
 struct LaunchPlace {
   std::string program;                    // absolute path of the executable found
   std::vector<std::string> program_args;  // e.g. the launcher script
@@ -24,7 +27,9 @@ struct LaunchPlace {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
   std::string secret_file;  // holds the per-instance API key, mode 0600
+  std::string secret;       // the key itself, for engines that take it by environment
   std::uint32_t threads = 1;
+  std::string pooling = "mean";         // of embeddings; empty when the model file states its own
   std::vector<std::string> path_roots;  // path flags must lie under one of these
 };
 
@@ -33,12 +38,37 @@ struct LaunchSpec {
   std::map<std::string, std::string> environment;  // complete: nothing is inherited
 };
 
-/// Errors: kInvalid for a flag or variable that is not allowed, naming it; kForbidden for an owned one.
+/// The recipe's arguments in order, then the deployment's flags by name; a flag of the deployment replaces the
+/// recipe's. Nothing is quoted or split: what a value holds reaches the engine as it is. Visible devices are always
+/// set, to nothing for a plan without devices, so that an engine never takes one that it did not claim. Errors:
+/// kInvalid for a flag or variable that is not allowed, naming it, and for a line break or NUL anywhere; kForbidden for
+/// an owned one, a variable that is never allowed, and a path outside the roots.
 Result<LaunchSpec> launch(const Engine& engine,
                           const fleet::Plan& plan,
                           const fleet::PlanWorker& part,
                           const std::string& framework,
                           const std::string& task,
                           const LaunchPlace& place);
+
+/// Checks a deployment's variables against the catalog's allow-list, before anything is placed. Errors: as launch.
+Result<void> check_environment(const Engine& engine, const std::map<std::string, std::string>& environment);
+
+/// True for variables that change what code a process runs or where it finds it (LD_PRELOAD, PYTHONPATH, PATH, …), and
+/// for those by which an engine takes flags that berth owns. No catalog can allow them.
+bool never_allowed(std::string_view variable);
+
+/// True when `path` is absolute, without "." or ".." components, and equal to or below one of `roots`. Lexical: links
+/// are the worker's to check when it opens the file.
+bool is_under(std::string_view path, const std::vector<std::string>& roots);
+
+/// Names that recipes may use between braces, and conditions that Argument::when may hold.
+bool is_placeholder(std::string_view name);
+bool is_condition(std::string_view name);
+
+/// `text` with each {name} replaced by its value, once: what comes out is not looked at again. Absent
+/// when a name has none. Braces around anything but a lower-case name stay as they are.
+std::optional<std::string> expand(std::string_view text, const std::map<std::string, std::string, std::less<>>& values);
+/// Names between braces in `text`, in order.
+std::vector<std::string> placeholders_in(std::string_view text);
 
 }  // namespace berth::engines

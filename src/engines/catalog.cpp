@@ -1,0 +1,65 @@
+#include "engines/catalog.h"
+
+#include <algorithm>
+
+namespace berth::engines {
+namespace {
+
+// Digits at the front of `part`; numbers beyond 64 bits stop at the largest.
+std::uint64_t leading_number(std::string_view part) {
+  Bytes n;
+  for (const char c : part) {
+    if (c < '0' || c > '9') break;
+    n = n * 10 + Bytes(static_cast<std::uint64_t>(c - '0'));
+  }
+  return n.value;
+}
+
+// Takes the first dotted part off `version`. A leading "v" or "b" ("v0.9", "b11434") is no part of the number.
+std::uint64_t take_part(std::string_view& version) {
+  const auto dot = version.find('.');
+  const std::string_view part = version.substr(0, dot);
+  version = dot == std::string_view::npos ? std::string_view() : version.substr(dot + 1);
+  return leading_number(part);
+}
+
+std::string_view without_prefix(std::string_view version) {
+  if (version.size() > 1 && (version[0] == 'v' || version[0] == 'b')) version.remove_prefix(1);
+  return version;
+}
+
+}  // namespace
+
+const Engine* EngineCatalog::find(std::string_view id) const {
+  for (const auto& engine : engines)
+    if (engine.id == id) return &engine;
+  return nullptr;
+}
+
+EngineCatalog in_catalog_order(std::vector<Engine> engines) {
+  std::sort(engines.begin(), engines.end(), [](const Engine& a, const Engine& b) {
+    return a.order != b.order ? a.order < b.order : a.id < b.id;
+  });
+  EngineCatalog catalog;
+  catalog.engines = std::move(engines);
+  return catalog;
+}
+
+std::strong_ordering compare_versions(std::string_view a, std::string_view b) {
+  a = without_prefix(a);
+  b = without_prefix(b);
+  while (!a.empty() || !b.empty()) {
+    const std::uint64_t x = take_part(a);
+    const std::uint64_t y = take_part(b);
+    if (x != y) return x <=> y;
+  }
+  return std::strong_ordering::equal;
+}
+
+std::uint32_t major_of(std::string_view version) {
+  version = without_prefix(version);
+  const std::uint64_t first = take_part(version);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(first, UINT32_MAX));
+}
+
+}  // namespace berth::engines
