@@ -25,6 +25,7 @@ class DataPool {
   using RequestMore = std::function<void(const std::string& worker, std::uint32_t count)>;
 
   explicit DataPool(RequestMore request_more, std::size_t idle_max = kDataIdlePerWorkerMax);
+  /// After the loops of its connections have stopped.
   ~DataPool();
   DataPool(const DataPool&) = delete;
   DataPool& operator=(const DataPool&) = delete;
