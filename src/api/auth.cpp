@@ -41,6 +41,8 @@ bool Principal::may(std::string_view scope) const {
 }
 
 struct Auth::State {
+  State(store::Store& s, std::string key, const Clock& c) : store(s), hmac_key(std::move(key)), clock(c) {}
+
   store::Store& store;
   std::string hmac_key;
   const Clock& clock;
@@ -52,7 +54,7 @@ struct Auth::State {
 };
 
 Auth::Auth(store::Store& store, std::string hmac_key, const Clock& clock)
-    : state_(std::make_unique<State>(State{store, std::move(hmac_key), clock, {}, {}, {}, 0, {}})) {}
+    : state_(std::make_unique<State>(store, std::move(hmac_key), clock)) {}
 Auth::~Auth() = default;
 
 std::string Auth::fresh_key(std::string_view prefix) { return fmt::format("{}_{}", prefix, random_text(kKeyBytes)); }

@@ -1,5 +1,5 @@
 #include "engines/catalog.h"
 #include "wire/codec.h"
 
-BERTH_WIRE(berth::engines::Engine);
+BERTH_WIRE_YAML(berth::engines::Engine);
 BERTH_WIRE(berth::engines::EngineCatalog);

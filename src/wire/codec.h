@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "wire/json_value.h"
+#include "wire/yaml.h"
 
 namespace berth::wire::codec {
 
@@ -40,7 +41,7 @@ struct Path {
 
 inline std::string shown(const json::value& v) {
   constexpr std::size_t kShownMax = 60;
-  std::string text = printable(json::serialize(v));
+  std::string text = printable(v.is_object() ? "an object" : v.is_array() ? "a list" : json::serialize(v));
   if (text.size() > kShownMax) text = text.substr(0, kShownMax) + "…";
   return text;
 }
@@ -62,6 +63,29 @@ inline std::string snake(std::string_view name) {
     }
   }
   return out;
+}
+
+/// Plain YAML scalars arrive as texts behind this mark, with their own spelling: what they mean is decided by the
+/// member that takes them, so that `runtime_version: 12.10` stays "12.10" and `os: no` stays "no" (wire/yaml.h).
+constexpr std::string_view kPlainMark = "\xEE\x80\x80";
+
+inline std::optional<std::string> plain_text(const json::value& v) {
+  if (!v.is_string()) return std::nullopt;
+  const std::string_view text(v.get_string());
+  if (!text.starts_with(kPlainMark)) return std::nullopt;
+  return std::string(text.substr(kPlainMark.size()));
+}
+
+inline bool is_null_text(std::string_view text) {
+  return text.empty() || text == "null" || text == "~" || text == "Null" || text == "NULL";
+}
+
+/// The number, boolean or text that a plain scalar is for a member that wants `number_or_bool`.
+inline json::value plain_value(const std::string& text, bool number_or_bool) {
+  if (!number_or_bool) return json::value(text);
+  boost::system::error_code ec;
+  json::value parsed = json::parse(text, ec);
+  return ec || parsed.is_object() || parsed.is_array() ? json::value(text) : parsed;
 }
 
 template <class T>
@@ -226,7 +250,25 @@ Result<void> decode_list(std::vector<T>& out, const json::value& v, const Path& 
 }
 
 template <class T>
+Result<void> decode_plain(T& out, const std::string& text, const Path& path, Strictness strict) {
+  if constexpr (IsOptional<T>::value) {
+    if (is_null_text(text)) {
+      out.reset();
+      return {};
+    }
+    typename T::value_type item{};
+    TRY_VOID(decode_plain(item, text, path, strict));
+    out = std::move(item);
+    return {};
+  } else {
+    constexpr bool kNumber = std::is_arithmetic_v<T> || std::is_same_v<T, Bytes> || std::is_same_v<T, RawJson>;
+    return decode(out, plain_value(text, kNumber), path, strict);
+  }
+}
+
+template <class T>
 Result<void> decode(T& out, const json::value& v, const Path& path, Strictness strict) {
+  if (const auto text = plain_text(v)) return decode_plain(out, *text, path, strict);
   if constexpr (IsOptional<T>::value) {
     if (v.is_null()) {
       out.reset();
@@ -321,4 +363,15 @@ std::string enum_name(E value) {
   template std::string berth::wire::to_json<T>(const T&);        \
   template std::string berth::wire::to_json_pretty<T>(const T&); \
   template berth::Result<T> berth::wire::from_json<T>(std::string_view, berth::wire::Strictness)
+/// As BERTH_WIRE, for documents that people write in YAML too.
+#define BERTH_WIRE_YAML(T)                                                                                \
+  BERTH_WIRE(T);                                                                                          \
+  template <>                                                                                             \
+  berth::Result<T> berth::wire::from_yaml<T>(std::string_view text, berth::wire::Strictness strictness) { \
+    TRY(const auto value, berth::wire::parse_document(text));                                             \
+    T out{};                                                                                              \
+    const berth::wire::codec::Path root;                                                                  \
+    TRY_VOID(berth::wire::codec::decode(out, value, root, strictness));                                   \
+    return out;                                                                                           \
+  }
 #define BERTH_WIRE_ENUM(E) template std::string berth::wire::enum_name<E>(E)

@@ -1,14 +1,13 @@
 #include "fleet/decision.h"
 #include "wire/codec.h"
 
-BERTH_WIRE(berth::fleet::Worker);
 BERTH_WIRE(berth::fleet::Device);
 BERTH_WIRE(berth::fleet::DeviceClaim);
 BERTH_WIRE(berth::fleet::Claim);
 BERTH_WIRE(berth::fleet::Occupant);
 BERTH_WIRE(berth::fleet::ModelFacts);
-BERTH_WIRE(berth::fleet::Request);
-BERTH_WIRE(berth::fleet::Policy);
+BERTH_WIRE_YAML(berth::fleet::Request);
+BERTH_WIRE_YAML(berth::fleet::Policy);
 BERTH_WIRE_ENUM(berth::fleet::WorkerState);
 BERTH_WIRE_ENUM(berth::fleet::Health);
 BERTH_WIRE_ENUM(berth::fleet::OccupantKind);

@@ -1,0 +1,298 @@
+#include "api/worker_link.h"
+
+#include <boost/asio/post.hpp>
+#include <deque>
+#include <fmt/format.h>
+#include <map>
+
+#include "api/reply.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "net/frames.h"
+#include "wire/json.h"
+
+namespace berth::api {
+namespace {
+
+using net::awaitable;
+using net::Deadline;
+using wire::MessageType;
+
+constexpr net::Millis kSendMax{15'000};
+
+struct LogReader {
+  explicit LogReader(net::Executor executor) : ready(std::move(executor)) {}
+  std::deque<wire::LogChunk> chunks;
+  bool overflow = false;
+  net::Signal ready;
+};
+
+struct Session {
+  explicit Session(net::FrameChannel c) : channel(std::move(c)) {}
+  net::FrameChannel channel;
+  bool inventory_seen = false;
+  std::map<std::uint64_t, std::shared_ptr<LogReader>> logs;
+};
+
+template <class T>
+awaitable<Result<void>> send(std::shared_ptr<Session> session, MessageType type, T message) {
+  std::string payload = wire::to_json(message);
+  co_return co_await session->channel.write(
+      static_cast<std::uint8_t>(type), std::move(payload), Deadline::in(kSendMax));
+}
+
+awaitable<void> refuse(net::Exchange& exchange, Error error) {
+  auto response = net::make_response(http_status(error.code), "application/problem+json", problem_json(error, ""));
+  static_cast<void>(co_await exchange.respond(std::move(response)));
+}
+
+bool loopback(const std::string& peer) {
+  return peer.starts_with("127.") || peer.starts_with("[::1]") || peer.starts_with("unix");
+}
+
+}  // namespace
+
+std::optional<std::string> presented_key(const net::Request& request) {
+  if (const auto value = request.headers.get("authorization")) {
+    constexpr std::string_view kBearer = "bearer ";
+    if (value->size() <= kBearer.size() || !equals_ignoring_case(value->substr(0, kBearer.size()), kBearer))
+      return std::nullopt;
+    return std::string(trim(value->substr(kBearer.size())));
+  }
+  if (const auto value = request.headers.get("x-api-key")) return std::string(*value);
+  return std::nullopt;
+}
+
+struct WorkerLinks::State : std::enable_shared_from_this<State> {
+  explicit State(LinkDeps d) : deps(std::move(d)), tasks(deps.executor) {}
+
+  LinkDeps deps;
+  std::map<std::string, std::shared_ptr<Session>> sessions;  // by worker id
+  std::uint64_t next_log = 1;
+  net::TaskGroup tasks;
+
+  /// Blocking calls go to the pool; a full pool is logged and the message is lost, the next one corrects it.
+  awaitable<void> on_pool(std::function<void()> job) {
+    auto done = co_await deps.pool.run_void(std::move(job));
+    if (!done) log::warn("worker message dropped", {log::kv("error", done.error().message)});
+  }
+
+  awaitable<void> send_desired(std::string worker) {
+    const auto at = sessions.find(worker);
+    if (at == sessions.end() || !at->second->inventory_seen) co_return;
+    auto session = at->second;
+    wire::Desired desired;
+    std::function<void()> job = [this, &desired, &worker] { desired = deps.reconciler.desired(worker); };
+    co_await on_pool(std::move(job));
+    auto sent = co_await send(session, MessageType::kDesired, std::move(desired));
+    if (!sent) session->channel.cancel();
+  }
+
+  awaitable<void> take(std::string worker, std::shared_ptr<Session> session, net::Frame frame) {
+    const Time now = deps.clock.now();
+    const auto type = static_cast<MessageType>(frame.type);
+    if (type == MessageType::kLogChunk) {
+      auto chunk = wire::from_json<wire::LogChunk>(frame.payload, wire::Strictness::kLenient);
+      if (chunk) deliver(*session, std::move(*chunk));
+      co_return;
+    }
+    std::function<void()> job;
+    if (type == MessageType::kInventory) {
+      auto m = wire::from_json<wire::Inventory>(frame.payload, wire::Strictness::kLenient);
+      if (!m) co_return bad(worker, m.error());
+      session->inventory_seen = true;
+      job = [this, worker, m = std::move(*m), now]() mutable { deps.reconciler.inventory(worker, std::move(m), now); };
+    } else if (type == MessageType::kHeartbeat) {
+      auto m = wire::from_json<wire::Heartbeat>(frame.payload, wire::Strictness::kLenient);
+      if (!m) co_return bad(worker, m.error());
+      job = [this, worker, m = std::move(*m), now]() mutable { deps.reconciler.heartbeat(worker, std::move(m), now); };
+    } else if (type == MessageType::kReport) {
+      auto m = wire::from_json<wire::InstanceReport>(frame.payload, wire::Strictness::kLenient);
+      if (!m) co_return bad(worker, m.error());
+      job = [this, worker, m = std::move(*m), now] { deps.reconciler.report(worker, m, now); };
+    } else {
+      co_return;  // a newer peer may say more
+    }
+    co_await on_pool(std::move(job));
+    deps.wake();
+    if (type == MessageType::kInventory) co_await send_desired(worker);
+  }
+
+  static void bad(const std::string& worker, const Error& error) {
+    log::warn("worker message refused", {log::kv("worker", worker), log::kv("error", error.message)});
+  }
+
+  static void deliver(Session& session, wire::LogChunk chunk) {
+    const auto at = session.logs.find(chunk.id);
+    if (at == session.logs.end()) return;
+    auto& reader = *at->second;
+    if (reader.chunks.size() >= kLogChunksQueuedMax)
+      reader.overflow = true;
+    else
+      reader.chunks.push_back(std::move(chunk));
+    reader.ready.notify();
+  }
+
+  awaitable<Result<void>> run(std::shared_ptr<Session> session, std::string worker) {
+    while (true) {
+      auto frame = co_await session->channel.read(kWorkerSilenceMax);
+      if (!frame) co_return frame.error();
+      co_await take(worker, session, std::move(*frame));
+    }
+  }
+
+  /// Who is this? A join key makes a worker, a worker's own key finds it. Returns id and, after a join, the new key.
+  struct Joined {
+    std::string worker;
+    std::string key;
+  };
+  Result<Joined> admit(const std::string& key, const wire::Hello& hello) const {
+    const std::string digest = deps.auth.digest(key);
+    if (const auto known = deps.reconciler.worker_by_digest(digest)) {
+      wire::Hello own = hello;
+      own.worker_id = *known;
+      TRY(auto id, deps.reconciler.join(own, "", deps.clock.now()));
+      return Joined{id, ""};
+    }
+    const auto principal = deps.auth.check(key);
+    if (!principal || !principal->may(kScopeJoin))
+      return fail(Code::kUnauthenticated,
+                  "this is neither a join token nor a worker's key: make one with `berth worker token`");
+    Joined joined{.worker = "", .key = Auth::fresh_key("wk")};
+    TRY(joined.worker, deps.reconciler.join(hello, deps.auth.digest(joined.key), deps.clock.now()));
+    return joined;
+  }
+};
+
+WorkerLinks::WorkerLinks(LinkDeps deps) : state_(std::make_shared<State>(std::move(deps))) {}
+WorkerLinks::~WorkerLinks() = default;
+
+awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
+  auto state = state_;
+  const auto key = presented_key(exchange.request());
+  if (!key)
+    co_return co_await refuse(exchange, fail(Code::kUnauthenticated, "a join token or a worker's key is needed"));
+  const std::string peer = exchange.peer();
+  auto stream = co_await exchange.upgrade(std::string(wire::kControlUpgrade));
+  if (!stream) co_return;
+  auto session = std::make_shared<Session>(net::FrameChannel(std::move(*stream)));
+  auto first = co_await session->channel.read(kHelloMax);
+  if (!first || first->type != static_cast<std::uint8_t>(MessageType::kHello)) co_return;
+  auto hello = wire::from_json<wire::Hello>(first->payload, wire::Strictness::kLenient);
+  Result<State::Joined> joined = fail(Code::kInvalid, "hello was not understood");
+  if (hello) {
+    std::function<Result<State::Joined>()> job = [state, &key, &hello] { return state->admit(*key, *hello); };
+    joined = co_await state->deps.pool.run<State::Joined>(std::move(job));
+  }
+  if (!joined) {
+    wire::Refused refused{.code = std::string(code_name(joined.error().code)), .message = joined.error().message};
+    static_cast<void>(co_await send(session, MessageType::kRefused, std::move(refused)));
+    co_return;
+  }
+  const std::string worker = joined->worker;
+  state->sessions[worker] = session;
+  wire::Welcome welcome{.worker_id = worker,
+                        .worker_key = joined->key,
+                        .heartbeat_ms = static_cast<std::uint32_t>(controllers::kHeartbeatEvery.count()),
+                        .same_host = loopback(peer)};
+  auto welcomed = co_await send(session, MessageType::kWelcome, std::move(welcome));
+  if (welcomed) {
+    auto ended = co_await state->run(session, worker);
+    log::info("worker connection ended", {log::kv("worker", worker), log::kv("why", ended.error().message)});
+  }
+  if (const auto at = state->sessions.find(worker); at != state->sessions.end() && at->second == session)
+    state->sessions.erase(at);
+  for (auto& [id, reader] : session->logs) reader->ready.notify();
+  session->logs.clear();
+  session->channel.close();
+  const Time now = state->deps.clock.now();
+  std::function<void()> left = [state, worker, now] { state->deps.reconciler.disconnected(worker, now); };
+  co_await state->on_pool(std::move(left));
+  state->deps.on_gone(worker);
+  state->deps.wake();
+}
+
+awaitable<void> WorkerLinks::data(net::Exchange& exchange) {
+  auto state = state_;
+  const auto key = presented_key(exchange.request());
+  std::optional<std::string> worker;
+  if (key) worker = state->deps.reconciler.worker_by_digest(state->deps.auth.digest(*key));
+  if (!worker) co_return co_await refuse(exchange, fail(Code::kUnauthenticated, "a worker's own key is needed"));
+  auto stream = co_await exchange.upgrade(std::string(wire::kDataUpgrade));
+  if (!stream) co_return;
+  state->deps.on_data(*worker, std::move(*stream));
+}
+
+void WorkerLinks::notify(std::set<std::string> workers) {
+  boost::asio::post(state_->deps.executor, [state = state_, workers = std::move(workers)] {
+    for (const auto& worker : workers) {
+      if (auto ok = state->tasks.spawn(state->send_desired(worker)); !ok)
+        log::warn("desired state not sent", {log::kv("worker", worker), log::kv("error", ok.error().message)});
+    }
+  });
+}
+
+void WorkerLinks::request_data(const std::string& worker, std::uint32_t count) {
+  boost::asio::post(state_->deps.executor, [state = state_, worker, count] {
+    const auto at = state->sessions.find(worker);
+    if (at == state->sessions.end()) return;
+    wire::OpenData open{.count = count};
+    auto asked = [](std::shared_ptr<Session> session, wire::OpenData message) -> awaitable<void> {
+      auto sent = co_await send(session, MessageType::kOpenData, message);
+      if (!sent) session->channel.cancel();
+    };
+    if (auto ok = state->tasks.spawn(asked(at->second, open)); !ok)
+      log::warn("data connections not asked for", {log::kv("worker", worker)});
+  });
+}
+
+awaitable<void> WorkerLinks::logs(
+    net::Exchange& exchange, std::string instance_id, std::string worker_id, std::uint32_t tail, bool follow) {
+  auto state = state_;
+  const auto at = state->sessions.find(worker_id);
+  if (at == state->sessions.end())
+    co_return co_await refuse(exchange,
+                              fail(Code::kUnavailable, "the instance's worker is not connected: its log is there"));
+  auto session = at->second;
+  if (session->logs.size() >= kLogReadersMax)
+    co_return co_await refuse(exchange, fail(Code::kRateLimited, "too many log readers on this worker"));
+  const std::uint64_t id = state->next_log++;
+  auto reader = std::make_shared<LogReader>(exchange.executor());
+  session->logs.emplace(id, reader);
+  wire::LogRequest request{.id = id, .instance = instance_id, .tail_lines = tail, .follow = follow};
+  auto asked = co_await send(session, MessageType::kLogRequest, request);
+  bool begun = false, ended = !asked;
+  while (!ended) {
+    while (!reader->chunks.empty() && !ended) {
+      auto chunk = std::move(reader->chunks.front());
+      reader->chunks.pop_front();
+      if (!begun && !chunk.error.empty()) {
+        session->logs.erase(id);
+        co_return co_await refuse(exchange, fail(Code::kNotFound, chunk.error));
+      }
+      if (!begun) {
+        auto head = net::make_response(200, "text/plain; charset=utf-8", "");
+        ended = !(co_await exchange.start_stream(std::move(head)));
+        begun = true;
+      }
+      if (!ended && !chunk.text.empty()) ended = !(co_await exchange.write(chunk.text));
+      ended = ended || chunk.end;
+    }
+    if (ended || !session->channel.is_open() || !session->logs.contains(id)) break;
+    const bool woken = co_await reader->ready.wait(Deadline::in(net::Millis(1000)));
+    if (!woken && (exchange.client_gone() || exchange.draining())) break;
+  }
+  if (session->logs.erase(id) > 0 && follow) {
+    request.cancel = true;
+    static_cast<void>(co_await send(session, MessageType::kLogRequest, request));
+  }
+  if (!begun) co_return co_await refuse(exchange, fail(Code::kUnavailable, "the worker's connection ended"));
+  static_cast<void>(co_await exchange.finish());
+}
+
+void WorkerLinks::stop() {
+  for (auto& [worker, session] : state_->sessions) session->channel.cancel();
+  state_->tasks.cancel();
+}
+
+}  // namespace berth::api

@@ -1,0 +1,184 @@
+#include "wire/files.h"
+
+#include <array>
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "wire/yaml.h"
+
+namespace berth::wire {
+namespace {
+
+struct VendorRow {
+  std::string_view vendor;
+  std::string_view framework;
+};
+// What a vendor's cards are driven with, for files that do not say.
+constexpr std::array kFrameworks = {VendorRow{"nvidia", "cuda"},
+                                    VendorRow{"amd", "rocm"},
+                                    VendorRow{"apple", "metal"},
+                                    VendorRow{"ascend", "cann"},
+                                    VendorRow{"hygon", "dtk"},
+                                    VendorRow{"mthreads", "musa"},
+                                    VendorRow{"metax", "maca"},
+                                    VendorRow{"iluvatar", "corex"},
+                                    VendorRow{"cambricon", "neuware"},
+                                    VendorRow{"thead", "hggc"}};
+constexpr std::array<std::string_view, 3> kSystems = {"linux", "darwin", "windows"};
+
+Error at(const fleet::Worker& w, std::string_view what) {
+  return invalid(fmt::format("worker \"{}\": {}", printable(w.name.empty() ? w.id : w.name), what));
+}
+
+Result<void> normalise_device(fleet::Worker& w, std::size_t i) {
+  auto& d = w.devices[i];
+  d.vendor = to_lower(d.vendor);
+  if (d.vendor.empty()) return at(w, fmt::format("devices[{}].vendor is missing", i));
+  if (d.framework.empty())
+    for (const auto& row : kFrameworks)
+      if (row.vendor == d.vendor) d.framework = row.framework;
+  if (d.framework.empty())
+    return at(w, fmt::format("devices[{}].framework is missing for vendor \"{}\"", i, printable(d.vendor)));
+  if (d.index == 0) d.index = static_cast<int>(i);
+  if (d.id.empty()) d.id = fmt::format("{}:{}", d.framework, i);
+  if (d.id.find('/') != std::string::npos)
+    return at(w, fmt::format("devices[{}].id \"{}\" must not hold '/'", i, printable(d.id)));
+  if (d.name.empty()) d.name = d.vendor;
+  if (d.memory_total_bytes.value == 0) return at(w, fmt::format("devices[{}].memory_total_bytes is 0, must be > 0", i));
+  return {};
+}
+
+template <class Has>
+bool nobody(const FleetFile& file, Has&& has) {
+  for (const auto& w : file.workers)
+    if (has(w)) return false;
+  return true;
+}
+
+template <class Has>
+bool no_device(const FleetFile& file, Has&& has) {
+  return nobody(file, [&](const fleet::Worker& w) {
+    for (const auto& d : w.devices)
+      if (has(d)) return true;
+    return false;
+  });
+}
+
+std::set<std::string> lacking(const FleetFile& file) {
+  std::set<std::string> out = file.not_carried;
+  const auto add = [&](bool lacks, const char* name) {
+    if (lacks) out.emplace(name);
+  };
+  add(nobody(file, [](const auto& w) { return w.engines.has_value(); }), "engines");
+  add(nobody(file, [](const auto& w) { return w.disk_free_bytes.has_value(); }), "disk");
+  add(nobody(file, [](const auto& w) { return !w.model_files.empty(); }), "files");
+  add(no_device(file, [](const auto& d) { return d.island.has_value(); }), "interconnect");
+  add(no_device(file, [](const auto& d) { return d.runtime_version.has_value(); }), "runtime_version");
+  add(no_device(file, [](const auto& d) { return d.driver_version.has_value(); }), "driver_version");
+  add(no_device(file, [](const auto& d) { return d.compute_capability.has_value(); }), "compute_capability");
+  return out;
+}
+
+Result<std::optional<fleet::ModelFacts>> resolve(std::string_view where,
+                                                 std::optional<fleet::ModelFacts> facts,
+                                                 const std::optional<FactsFrom>& from,
+                                                 const ReadFacts& read) {
+  if (facts && from) return invalid(fmt::format("{}: give facts or facts_from, not both", where));
+  if (!from) return facts;
+  auto found = read(*from);
+  if (!found) return in(fmt::format("{}.facts_from", where), std::move(found).error());
+  return std::optional<fleet::ModelFacts>(std::move(*found));
+}
+
+}  // namespace
+
+Result<fleet::Worker> normalised(fleet::Worker w) {
+  if (w.name.empty()) w.name = w.id;
+  if (w.id.empty()) w.id = w.name;
+  if (!is_name(w.name))
+    return at(w, "name must be 1 to 63 of a-z, 0-9, '-', '.', '_', starting with a letter or digit");
+  w.os = to_lower(w.os);
+  if (w.os == "macos") w.os = "darwin";
+  bool known = false;
+  for (const auto os : kSystems) known = known || os == w.os;
+  if (!known) return at(w, fmt::format("os is \"{}\", must be linux, darwin or windows", printable(w.os)));
+  if (w.arch == "x86_64") w.arch = "amd64";
+  if (w.arch == "aarch64") w.arch = "arm64";
+  if (w.arch.empty()) return at(w, "arch is missing: amd64 or arm64");
+  if (w.memory_total_bytes.value == 0) return at(w, "memory_total_bytes is 0, must be > 0");
+  for (std::size_t i = 0; i < w.devices.size(); ++i) TRY_VOID(normalise_device(w, i));
+  w.labels.emplace("os", w.os);
+  w.labels.emplace("arch", w.arch);
+  w.labels.emplace("worker-name", w.name);
+  return w;
+}
+
+Result<FleetFile> normalised(FleetFile file) {
+  for (auto& w : file.workers) {
+    TRY(w, normalised(std::move(w)));
+  }
+  for (const auto& [name, list] : file.occupants) {
+    const bool known = !nobody(file, [&](const auto& w) { return w.name == name; });
+    if (!known) return invalid(fmt::format("occupants: there is no worker \"{}\"", printable(name)));
+  }
+  return file;
+}
+
+Result<FleetFile> read_fleet_file(std::string_view text) {
+  TRY(auto file, from_yaml<FleetFile>(text, Strictness::kStrict));
+  return normalised(std::move(file));
+}
+
+Result<fleet::Worker> read_profile(std::string_view text) {
+  TRY(auto worker, from_yaml<fleet::Worker>(text, Strictness::kStrict));
+  worker.simulated = true;
+  return normalised(std::move(worker));
+}
+
+Result<DeploymentFile> read_deployment_file(std::string_view text) {
+  return from_yaml<DeploymentFile>(text, Strictness::kStrict);
+}
+
+Result<ScenarioFile> read_scenario_file(std::string_view text) {
+  TRY(auto scenario, from_yaml<ScenarioFile>(text, Strictness::kStrict));
+  TRY(scenario.fleet, normalised(std::move(scenario.fleet)));
+  return scenario;
+}
+
+Result<fleet::FleetSnapshot> to_snapshot(const FleetFile& file) {
+  std::vector<fleet::FleetSnapshot::Entry> entries;
+  for (const auto& w : file.workers) {
+    std::vector<fleet::Occupant> occupants;
+    if (const auto found = file.occupants.find(w.name); found != file.occupants.end()) occupants = found->second;
+    for (auto& o : occupants)
+      if (o.claim.worker.empty()) o.claim.worker = w.id;
+    TRY(auto entry, fleet::make_entry(w, std::move(occupants)));
+    entries.push_back(std::move(entry));
+  }
+  return fleet::FleetSnapshot::build(std::move(entries), lacking(file), 1);
+}
+
+Result<fleet::Request> to_request(DeploymentFile file, const ReadFacts& read) {
+  fleet::Request r;
+  r.deployment = file.name;
+  r.model = file.model.empty() ? file.name : file.model;
+  r.task = file.task;
+  r.source = file.source;
+  TRY(r.facts, resolve("request", std::move(file.facts), file.facts_from, read));
+  for (auto& v : file.variants) {
+    fleet::Variant variant{.name = v.name, .source = v.source, .facts = std::nullopt};
+    TRY(variant.facts, resolve("variants." + v.name, std::move(v.facts), v.facts_from, read));
+    r.variants.push_back(std::move(variant));
+  }
+  r.replicas = file.replicas;
+  r.settings = std::move(file.settings);
+  r.restriction = std::move(file.restriction);
+  r.strategy = file.strategy;
+  r.replaces = file.replaces;
+  r.accept = std::move(file.accept);
+  r.priority = file.priority;
+  r.partial = file.partial;
+  return fleet::canonical(std::move(r));
+}
+
+}  // namespace berth::wire
