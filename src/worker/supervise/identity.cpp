@@ -137,11 +137,13 @@ std::optional<Identity> find_by_nonce(const std::string& nonce) {
 
 std::vector<Member> members_of(const Identity& identity, const std::string& log_file) {
   std::vector<Member> members;
-  // While the leader is who we started (dead or alive) its group's number cannot belong to anyone else.
+  // While the leader is who we started (dead or alive) its group's number cannot belong to anyone else. A dead one that
+  // nobody has waited for shows no environment: its start time must do.
   const auto leader = process_stat(identity.pid);
   const bool same_boot = boot_id() == identity.boot_id;
-  const bool ours = same_boot && leader && leader->start_ticks == identity.start_ticks;
-  const bool stranger = !same_boot || (leader && leader->start_ticks != identity.start_ticks);
+  const bool same_start = same_boot && leader && leader->start_ticks == identity.start_ticks;
+  const bool ours = same_start && (is_dead(*leader) || match(identity, log_file) != Match::kOther);
+  const bool stranger = !same_boot || (leader && !ours);
   for_each_process([&](std::int64_t pid) {
     const auto stat = process_stat(pid);
     if (!stat || is_dead(*stat) || stat->start_ticks < identity.start_ticks) return;

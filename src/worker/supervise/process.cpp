@@ -226,6 +226,17 @@ Result<Identity> spawn(const ProcessSpec& spec) {
   return Identity{.pid = pid, .start_ticks = stat->start_ticks, .boot_id = boot_id(), .nonce = spec.nonce};
 }
 
+std::optional<ExitStatus> peek_exit(std::int64_t pid) {
+  siginfo_t info{};
+  int code = 0;
+  do code = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT);
+  while (code < 0 && errno == EINTR);
+  if (code != 0 || info.si_pid == 0) return std::nullopt;
+  ExitStatus exit;
+  (info.si_code == CLD_EXITED ? exit.status : exit.signal) = info.si_status;
+  return exit;
+}
+
 std::optional<ExitStatus> take_exit(std::int64_t pid) {
   int status = 0;
   pid_t got = 0;

@@ -47,7 +47,10 @@ struct ExitStatus {
   std::optional<int> signal;
 };
 
-/// Takes the exit status of a child without waiting. Absent while it runs, or when it is not our child.
+/// The exit status of a child that has ended, which stays a zombie: its number, and its group's, cannot be reused until
+/// take_exit. Absent while it runs, or when it is not our child.
+std::optional<ExitStatus> peek_exit(std::int64_t pid);
+/// The same, and lets go of the child.
 std::optional<ExitStatus> take_exit(std::int64_t pid);
 
 struct Captured {

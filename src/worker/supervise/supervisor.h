@@ -4,6 +4,7 @@
 // milliseconds (files, fork), so run it beside the network's threads.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "engines/catalog.h"
+#include "engines/launch.h"
 #include "fleet/objects.h"
 #include "wire/messages.h"
 #include "worker/detect/detect.h"
@@ -35,6 +37,14 @@ struct SupervisorLimits {
   std::uint32_t same_errors_max = 3;                 // then it waits for a changed deployment
 };
 
+/// Plan and place → command line, as engines::launch.
+using LaunchFunction = std::function<Result<engines::LaunchSpec>(const engines::Engine&,
+                                                                 const fleet::Plan&,
+                                                                 const fleet::PlanWorker&,
+                                                                 const std::string& framework,
+                                                                 const std::string& task,
+                                                                 const engines::LaunchPlace&)>;
+
 struct SupervisorOptions {
   std::string state_dir;  // made 0711: engines must reach their secret
   std::string engine_user = "berth-engine";
@@ -45,6 +55,7 @@ struct SupervisorOptions {
   std::uint32_t threads = 1;                   // per engine, where the recipe asks
   bool simulated = false;                      // devices are from a profile: accept plans, start nothing
   std::uint64_t seed = 1;                      // jitter of the back-off
+  LaunchFunction launch;                       // empty: engines::launch
   SupervisorLimits limits;
 };
 
@@ -62,6 +73,7 @@ class Supervisor {
                                                     const engines::EngineCatalog& catalog,
                                                     EngineProbe& probe,
                                                     Observer& observer);
+  /// Waits for probes in flight, leaves every engine running.
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -93,7 +105,6 @@ class Supervisor {
   /// Things to tell a person once: user, cgroup, folders.
   [[nodiscard]] const std::vector<std::string>& notes() const;
 
-  /// Waits for probes in flight, leaves every engine running.
   struct Impl;
 
  private:
