@@ -46,6 +46,7 @@ struct DeviceTraits {
 /// Memory of llama.cpp for one model and one setting, asked for any split of layers.
 class LlamaModel {
  public:
+  struct Shape;
   /// Errors: kInvalid naming the missing fact (layers, kv_heads, layer_weights, …).
   static Result<LlamaModel> prepare(const fleet::ModelFacts& facts, const fleet::Settings& settings);
 
@@ -65,7 +66,6 @@ class LlamaModel {
                                                 std::span<const std::string> device_ids) const;
 
  private:
-  struct Shape;
   std::shared_ptr<const Shape> shape_;
 };
 
