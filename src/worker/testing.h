@@ -1,8 +1,6 @@
 #pragma once
 // For tests of this module: a folder of their own, and waiting for a condition with a deadline.
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +8,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
 namespace berth::worker::testing {
 
@@ -29,7 +28,9 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
-  [[nodiscard]] std::string path(const std::string& name = "") const { return name.empty() ? root_ : root_ + "/" + name; }
+  [[nodiscard]] std::string path(const std::string& name = "") const {
+    return name.empty() ? root_ : root_ + "/" + name;
+  }
   /// Makes parents as needed.
   void write(const std::string& name, const std::string& content, unsigned mode = 0644) const {
     const std::filesystem::path at = path(name);
