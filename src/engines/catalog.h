@@ -34,7 +34,7 @@ struct Flag {
   std::optional<double> max;
   std::vector<std::string> choices;  // for numbers: words allowed beside them, "auto"
   std::string setting;  // field of fleet::Settings or Restriction that this flag means: "context", "tensor_parallel", …
-  std::string doc;      // owned flags: why, the end of "flag X is set by berth: …"
+  std::string doc;      // owned flags: why, the end of "flag X may not be given: …"
 };
 DESCRIBE(Flag, name, aliases, negation, type, kind, min, max, choices, setting, doc);
 
@@ -97,13 +97,23 @@ struct Recipe {
   std::vector<Argument> arguments;
   std::map<std::string, std::string> environment;      // values may hold placeholders
   std::map<std::string, std::string> visible_devices;  // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
+  bool devices_by_index = false;  // the variable takes places in the driver's list (PCI order), not ids
   // placeholder → how a value of berth is spelt by this engine: "kv_type" → {"f16" → "auto"}
   std::map<std::string, std::map<std::string, std::string>> spellings;
   Probe health;
   std::vector<std::string> openai_paths;      // inference paths that it serves
   std::vector<std::string> user_environment;  // allow-list of names (globs) that a deployment may set
 };
-DESCRIBE(Recipe, programs, arguments, environment, visible_devices, spellings, health, openai_paths, user_environment);
+DESCRIBE(Recipe,
+         programs,
+         arguments,
+         environment,
+         visible_devices,
+         devices_by_index,
+         spellings,
+         health,
+         openai_paths,
+         user_environment);
 
 /// How the memory of an engine is judged: per part, or as a share of the whole device (DESIGN §1).
 enum class MemoryModel { kParts, kShareOfDevice, kDeclared };

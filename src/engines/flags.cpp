@@ -35,12 +35,14 @@ bool is_value(const Word& word) {
 }
 
 Error owned(const Flag& flag, std::string_view given) {
-  return fail(Code::kForbidden, fmt::format("flag {} is set by berth: {}; leave it out", given, flag.doc));
+  return fail(Code::kForbidden, fmt::format("flag {} may not be given: {}", given, flag.doc));
 }
 
-// Engines that parse with Python's argparse take "--hos" for "--host".
-const Flag* owned_by_abbreviation(const Engine& engine, std::string_view name) {
+// Engines that parse with Python's argparse take "--hos" for "--host"; vLLM takes "--config.key" for a part of
+// "--config".
+const Flag* owned_in_disguise(const Engine& engine, std::string_view name) {
   constexpr std::size_t kShortest = 3;  // "--" and one letter
+  name = name.substr(0, name.find('.'));
   if (name.size() < kShortest || name.substr(0, 2) != "--") return nullptr;
   for (const auto& flag : engine.flags) {
     if (flag.kind != FlagClass::kOwned) continue;
@@ -141,7 +143,7 @@ class Reader {
 
  private:
   Result<ParsedFlag> unknown(const std::string& name, std::optional<std::string> value) {
-    if (const Flag* hidden = owned_by_abbreviation(engine_, name)) return owned(*hidden, name);
+    if (const Flag* hidden = owned_in_disguise(engine_, name)) return owned(*hidden, name);
     if (!value && !done() && is_value(words_[at_])) value = words_[at_++].text;
     ParsedFlag out{.name = name, .has_value = value.has_value(), .known = false};
     out.value = value.value_or("");

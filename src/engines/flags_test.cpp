@@ -81,7 +81,7 @@ TEST_CASE("a value that is no value of its flag is refused with what is allowed"
 
 TEST_CASE("a flag that berth owns is forbidden in every spelling, with a reason") {
   CHECK(refusal({"--host 0.0.0.0"}) ==
-        Error{Code::kForbidden, "flag --host is set by berth: engines listen on 127.0.0.1 only; leave it out"});
+        Error{Code::kForbidden, "flag --host may not be given: engines listen on 127.0.0.1 only"});
   for (const char* text : {"--host=0.0.0.0",
                            "--port 1",
                            "--api-key=x",
@@ -93,7 +93,8 @@ TEST_CASE("a flag that berth owns is forbidden in every spelling, with a reason"
                            "--hos 0.0.0.0",
                            "--api x",
                            "--por=1",
-                           "--r a:1"})
+                           "--r a:1",
+                           "--rpc.x a"})
     CHECK_MESSAGE(refusal({text}).code == Code::kForbidden, text);
   CHECK(refusal({"-np", "--host"}).code == Code::kInvalid);
 }

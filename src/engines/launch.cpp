@@ -134,6 +134,19 @@ std::vector<std::string> recipe_arguments(const Engine& engine,
   return out;
 }
 
+// What the variable of visible devices holds: ids, or places in the driver's list.
+Result<std::string> visible_list(const Recipe& recipe, const fleet::PlanWorker& part, const LaunchPlace& place) {
+  if (!recipe.devices_by_index) return join(part.devices, ",");
+  std::vector<std::string> out;
+  for (const auto& id : part.devices) {
+    const auto at = place.device_indices.find(id);
+    if (at == place.device_indices.end())
+      return invalid(fmt::format("device {} has no place in the driver's list at present", printable(id)));
+    out.push_back(at->second);
+  }
+  return join(out, ",");
+}
+
 void add_user_flag(const Engine& engine, const ParsedFlag& flag, std::vector<std::string>& argv) {
   // "--flag=-x" is the one form that argparse takes for a value with a dash.
   if (flag.has_value && !flag.value.empty() && flag.value[0] == '-' && !detail::is_number(flag.value)) {
@@ -189,8 +202,10 @@ Result<LaunchSpec> launch(const Engine& engine,
   for (const auto& [name, text] : engine.recipe.environment)
     if (auto value = expand(text, values)) spec.environment.insert_or_assign(name, std::move(*value));
   for (const auto& [name, variable] : engine.recipe.visible_devices) spec.environment.insert_or_assign(variable, "");
-  if (const auto at = engine.recipe.visible_devices.find(framework); at != engine.recipe.visible_devices.end())
-    spec.environment.insert_or_assign(at->second, join(part.devices, ","));
+  if (const auto at = engine.recipe.visible_devices.find(framework); at != engine.recipe.visible_devices.end()) {
+    TRY(auto list, visible_list(engine.recipe, part, place));
+    spec.environment.insert_or_assign(at->second, std::move(list));
+  }
 
   for (const auto& word : spec.argv)
     if (detail::is_unprintable(word))

@@ -29,8 +29,9 @@ struct LaunchPlace {
   std::string secret_file;  // holds the per-instance API key, mode 0600
   std::string secret;       // the key itself, for engines that take it by environment
   std::uint32_t threads = 1;
-  std::string pooling = "mean";         // of embeddings; empty when the model file states its own
-  std::vector<std::string> path_roots;  // path flags must lie under one of these
+  std::string pooling = "mean";                       // of embeddings; empty when the model file states its own
+  std::map<std::string, std::string> device_indices;  // id → place in the driver's list now, for devices_by_index
+  std::vector<std::string> path_roots;                // path flags must lie under one of these
 };
 
 struct LaunchSpec {

@@ -85,6 +85,18 @@ TEST_CASE("devices are shown to the engine in the plan's order, and the task add
   CHECK(spec->argv.back() == "3,1");
 }
 
+TEST_CASE("an engine that counts devices gets their places, or does not start") {
+  Case c;
+  c.engine.recipe.devices_by_index = true;
+  c.part.devices = {"GPU-b", "GPU-a"};
+  c.framework = "cuda";
+  CHECK(c.refusal().message == "device GPU-b has no place in the driver's list at present");
+  c.place.device_indices = {{"GPU-a", "0"}, {"GPU-b", "3"}};
+  auto spec = c.run();
+  REQUIRE(spec.has_value());
+  CHECK(spec->environment.at("CUDA_VISIBLE_DEVICES") == "3,0");
+}
+
 TEST_CASE("an argument without a value is left out") {
   Case c;
   c.plan.settings.context.reset();
