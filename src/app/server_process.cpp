@@ -1,0 +1,248 @@
+#include "app/server_process.h"
+
+#include <array>
+#include <filesystem>
+#include <fmt/format.h>
+#include <sodium.h>
+
+#include "api/api.h"
+#include "api/auth.h"
+#include "api/worker_link.h"
+#include "app/route_table.h"
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "net/runtime.h"
+#include "net/server.h"
+#include "reconcile/reconciler.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace berth::app {
+namespace {
+
+using net::awaitable;
+using net::Deadline;
+
+constexpr std::size_t kPoolThreads = 4;
+constexpr net::Millis kTickEvery{1'000};   // at the latest; events wake it
+constexpr net::Millis kUsageEvery{2'000};  // usage is written in groups
+constexpr net::Millis kDrainGrace{10'000};
+constexpr Duration kJoinTokenLives{600'000};
+
+std::string new_id() {
+  std::array<unsigned char, 10> raw{};
+  randombytes_buf(raw.data(), raw.size());
+  std::string id;
+  for (const auto byte : raw) id += fmt::format("{:02x}", byte);
+  return id;
+}
+
+class InferenceKeys final : public gateway::KeyCheck {
+ public:
+  explicit InferenceKeys(const api::Auth& auth) : auth_(auth) {}
+  [[nodiscard]] std::optional<gateway::KeyInfo> check(std::string_view key) const override {
+    auto principal = auth_.check(key);
+    if (!principal) return std::nullopt;
+    return gateway::KeyInfo{principal->key_id, principal->scopes};
+  }
+
+ private:
+  const api::Auth& auth_;
+};
+
+Result<net::ServerTls> make_tls(const ServerOptions& options, const net::Endpoint& endpoint) {
+  if (!options.tls_cert.empty()) return net::ServerTls::from_files(options.tls_cert, options.tls_key);
+  if (endpoint.is_loopback() || options.insecure_http) return net::ServerTls();
+  const std::string cert = options.data_dir + "/tls-cert.pem", key = options.secret_file + ".tls.pem";
+  if (std::filesystem::exists(cert) && std::filesystem::exists(key)) return net::ServerTls::from_files(cert, key);
+  TRY(const auto pair, net::make_self_signed({}));
+  TRY_VOID(write_private_file(cert, pair.certificate));
+  TRY_VOID(write_private_file(key, pair.key));
+  return net::ServerTls::from_pem(pair);
+}
+
+}  // namespace
+
+struct ServerProcess::State {
+  explicit State(ServerOptions o) : options(std::move(o)) {}
+
+  ServerOptions options;
+  SystemClock clock;
+  net::Loop loop;
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<net::WorkPool> pool;
+  std::unique_ptr<api::Auth> auth;
+  std::unique_ptr<reconcile::Reconciler> reconciler;
+  std::unique_ptr<net::Signal> wake;
+  gateway::RouteBoard board;
+  gateway::UsageTotals usage;
+  std::unique_ptr<InferenceKeys> keys;
+  std::unique_ptr<gateway::DataPool> data;
+  std::unique_ptr<gateway::Gateway> gate;
+  std::unique_ptr<api::WorkerLinks> links;
+  std::unique_ptr<api::Api> management;
+  std::unique_ptr<net::Server> server;
+  net::ServerTls tls;
+  ServerFacts facts;
+
+  Result<void> open() {
+    std::error_code ec;
+    std::filesystem::create_directories(options.data_dir, ec);
+    if (ec) return fail(Code::kForbidden, fmt::format("data directory {}: {}", options.data_dir, ec.message()));
+    std::filesystem::permissions(options.data_dir, std::filesystem::perms::owner_all, ec);
+    TRY(store, store::open_sqlite({.path = options.data_dir + "/berth.db", .pages_max = std::nullopt}));
+    TRY(auto secret, api::load_or_make_secret(options.secret_file));
+    auth = std::make_unique<api::Auth>(*store, std::move(secret), clock);
+    TRY_VOID(auth->load());
+    TRY(facts.admin_password, auth->ensure_admin_password());
+    reconciler = std::make_unique<reconcile::Reconciler>(
+        *store, reconcile::Options{.policy = {}, .catalog = options.catalog, .new_id = new_id});
+    return reconciler->load(clock.now());
+  }
+
+  /// Keys that the commands of this start need: the machine's own, renewed, and one to join with.
+  Result<void> issue_keys() {
+    for (const auto* name : {"local-admin", "local-join"})
+      if (auto gone = auth->revoke(name); !gone && gone.error().code != Code::kNotFound) return gone.error();
+    TRY(auto admin,
+        auth->create(
+            "local-admin", {std::string(api::kScopeManagement), std::string(api::kScopeInference)}, std::nullopt));
+    TRY(auto join, auth->create("local-join", {std::string(api::kScopeJoin)}, kJoinTokenLives));
+    facts.local_key = admin.key;
+    facts.join_token = join.key;
+    return {};
+  }
+
+  void wire() {
+    pool = std::make_unique<net::WorkPool>("server", kPoolThreads);
+    wake = std::make_unique<net::Signal>(loop.executor());
+    keys = std::make_unique<InferenceKeys>(*auth);
+    data = std::make_unique<gateway::DataPool>(
+        [this](const std::string& worker, std::uint32_t count) { links->request_data(worker, count); });
+    gate = std::make_unique<gateway::Gateway>(gateway::Ports{board, *keys, usage, *data});
+    const auto poke = [this] { wake->notify(); };
+    links = std::make_unique<api::WorkerLinks>(api::LinkDeps{
+        .reconciler = *reconciler,
+        .auth = *auth,
+        .pool = *pool,
+        .clock = clock,
+        .executor = loop.executor(),
+        .wake = poke,
+        .on_data = [this](const std::string& worker, net::Stream stream) { data->offer(worker, std::move(stream)); },
+        .on_gone = [this](const std::string& worker) { data->forget(worker); }});
+    management = std::make_unique<api::Api>(
+        api::RouteDeps{
+            .reconciler = *reconciler, .store = *store, .auth = *auth, .wake = poke, .version = options.version},
+        *links,
+        *pool,
+        clock,
+        api::ApiOptions{.hosts = options.hosts, .any_host = false});
+  }
+
+  awaitable<void> handle(net::Exchange& exchange) {
+    const auto path = exchange.request().path();
+    const bool worker = path.starts_with("/worker/");
+    if (!worker) {
+      if (const auto refused = management->check_origin(exchange.request())) {
+        auto response =
+            net::make_response(http_status(refused->code), "application/problem+json", api::problem_json(*refused, ""));
+        static_cast<void>(co_await exchange.respond(std::move(response)));
+        co_return;
+      }
+    }
+    const bool inference =
+        gateway::Gateway::owns(path) || (path.starts_with("/v1/") && path != "/v1/model-evaluations");
+    if (inference) co_return co_await gate->handle(exchange);
+    co_await management->handle(exchange);
+  }
+
+  Result<void> listen() {
+    TRY(const auto endpoint, net::parse_endpoint(options.listen));
+    TRY(tls, make_tls(options, endpoint));
+    TRY(auto listener, net::Listener::open(loop.executor(), endpoint, "--listen"));
+    const auto& real = listener.endpoint();
+    const std::string host = real.host == "0.0.0.0" || real.host == "::" ? "127.0.0.1" : real.host;
+    facts.url = fmt::format("{}://{}:{}",
+                            tls.enabled() ? "https" : "http",
+                            host.find(':') == std::string::npos ? host : "[" + host + "]",
+                            real.port);
+    facts.fingerprint = tls.fingerprint();
+    if (!endpoint.is_loopback()) options.hosts.push_back(endpoint.host);
+    server =
+        std::make_unique<net::Server>(loop.executor(), [this](net::Exchange& exchange) { return handle(exchange); });
+    server->listen(std::move(listener), tls);
+    return {};
+  }
+
+  /// Ticks when something changed, and at least once a second.
+  awaitable<void> control_loop() {
+    while (!(co_await net::task_cancelled())) {
+      reconcile::TickResult result;
+      std::function<void()> job = [this, &result] { result = reconciler->tick(clock.now()); };
+      auto done = co_await pool->run_void(std::move(job));
+      if (!done) log::warn("tick postponed", {log::kv("error", done.error().message)});
+      board.publish(
+          route_table(*reconciler->view(), [this](const std::string& id) { return reconciler->secret_of(id); }));
+      if (!result.workers.empty()) links->notify(std::move(result.workers));
+      static_cast<void>(co_await wake->wait(Deadline::in(kTickEvery)));
+    }
+  }
+
+  void write_usage(const std::vector<gateway::UsageTotals::Row>& rows) {
+    store::Batch batch{.at = clock.now(), .epoch = 0, .operations = {}};
+    for (const auto& r : rows)
+      batch.add(store::AddUsage{.key_id = r.key_id,
+                                .model = r.model.empty() ? "-" : r.model,
+                                .prompt_tokens = r.prompt_tokens,
+                                .completion_tokens = r.completion_tokens,
+                                .requests = r.requests});
+    if (auto done = store->commit(std::move(batch)); !done)
+      log::error("usage not written", {log::kv("error", done.error().message)});
+  }
+
+  awaitable<void> flush_usage() {
+    const auto rows = usage.drain();
+    if (rows.empty()) co_return;
+    std::function<void()> job = [this, &rows] { write_usage(rows); };
+    static_cast<void>(co_await pool->run_void(std::move(job)));
+  }
+
+  awaitable<void> usage_loop() {
+    while (co_await net::sleep_for(kUsageEvery)) co_await flush_usage();
+  }
+
+  awaitable<void> main_task() {
+    net::TaskGroup tasks(loop.executor());
+    auto control = tasks.spawn(control_loop());
+    auto meter = tasks.spawn(usage_loop());
+    if (control && meter) {
+      const int signal = co_await net::wait_stop_signal();
+      log::info("stopping", {log::kv("signal", signal)});
+    }
+    links->stop();
+    co_await server->stop(Deadline::in(kDrainGrace));
+    tasks.cancel();
+    static_cast<void>(co_await tasks.join(Deadline::in(kDrainGrace)));
+    write_usage(usage.drain());
+  }
+};
+
+Result<std::unique_ptr<ServerProcess>> ServerProcess::start(ServerOptions options) {
+  auto state = std::make_unique<State>(std::move(options));
+  TRY_VOID(state->open());
+  TRY_VOID(state->issue_keys());
+  TRY_VOID(state->listen());
+  state->wire();
+  return std::unique_ptr<ServerProcess>(new ServerProcess(std::move(state)));
+}
+
+ServerProcess::ServerProcess(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ServerProcess::~ServerProcess() = default;
+
+const ServerFacts& ServerProcess::facts() const { return state_->facts; }
+
+Result<void> ServerProcess::run() {
+  state_->loop.run_until_done(state_->main_task());
+  return {};
+}
+
+}  // namespace berth::app
