@@ -1,0 +1,20 @@
+#pragma once
+// One question answered without a server.
+
+#include "base/result.h"
+#include "cli/render.h"
+#include "cli/views.h"
+
+namespace berth::cli {
+
+struct Answer {
+  DecisionAnswer answer;
+  Figures figures;
+};
+
+/// decide() and fixes() with the embedded catalog. Errors: kInvalid when the request cannot be asked.
+Result<Answer> decide_offline(const fleet::FleetSnapshot& snapshot,
+                              const fleet::Request& request,
+                              const fleet::Policy& policy);
+
+}  // namespace berth::cli

@@ -1,0 +1,59 @@
+#include "cli/render.h"
+
+#include "cli/detail/page.h"
+
+namespace berth::cli {
+
+Figures Figures::of(const fleet::FleetSnapshot& snapshot) {
+  Figures out;
+  snapshot.for_each([&](const fleet::WorkerEntry& entry) {
+    const auto& w = entry.worker;
+    out.free[{w.name, ""}] = {entry.memory.total, entry.memory.reserved, entry.memory.allocatable, entry.unified};
+    for (std::size_t i = 0; i < w.devices.size(); ++i) {
+      const auto& c = entry.capacity[i];
+      out.free[{w.name, w.devices[i].id}] = {c.total, c.reserved, c.allocatable, w.devices[i].unified_memory};
+    }
+  });
+  return out;
+}
+
+Figures Figures::of(const fleet::Report& report) {
+  Figures out;
+  for (const auto& line : report.lines)
+    for (const auto& d : line.devices) out.free[{d.worker, d.device}] = {d.total, d.reserved, d.allocatable, false};
+  return out;
+}
+
+std::string sentence_of(const fleet::RuleResult& result, placement::Language language) {
+  if (language == placement::Language::kEnglish) return result.text;
+  for (auto r = std::uint8_t{1}; r <= static_cast<std::uint8_t>(placement::Reason::kInternalError); ++r) {
+    const auto reason = static_cast<placement::Reason>(r);
+    if (placement::reason_name(reason) != result.reason) continue;
+    placement::RuleOutcome outcome = placement::RuleOutcome::reject(reason);
+    for (const auto& [key, value] : result.args) outcome.args.emplace_back(key.c_str(), value);
+    if (result.needed && result.available)
+      return placement::sentence(std::move(outcome).with(*result.needed, *result.available), language);
+    return placement::sentence(outcome, language);
+  }
+  return result.text;
+}
+
+std::string render(const Terminal& terminal,
+                   const fleet::Decision& decision,
+                   const std::vector<fleet::Fix>& fixes,
+                   const Figures& figures,
+                   const RenderOptions& options) {
+  detail::Page page(terminal, figures, options);
+  page.verdict(decision);
+  page.plans(decision);
+  page.holders(decision);
+  if (decision.verdict != fleet::Verdict::kFits || options.verbose) {
+    page.lines(decision);
+    page.counts(decision.report);
+  }
+  page.remarks(decision.report);
+  page.fixes(decision, fixes);
+  return page.take();
+}
+
+}  // namespace berth::cli

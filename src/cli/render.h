@@ -1,0 +1,52 @@
+#pragma once
+// A decision as text for people: the sums that make it true, and what would make a no a yes.
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cli/terminal.h"
+#include "fleet/decision.h"
+#include "fleet/snapshot.h"
+#include "placement/rules/rule.h"
+
+namespace berth::cli {
+
+struct RenderOptions {
+  bool verbose = false;
+  placement::Language language = placement::Language::kEnglish;
+  std::size_t width = 100;
+};
+
+/// What a device or a worker's RAM had free before the plans of the decision.
+struct FreeBytes {
+  Bytes total;
+  Bytes reserved;
+  Bytes allocatable;
+  bool unified = false;
+};
+
+/// Figures beside the plans. Keys: (worker name, device id); device "" is the host's RAM, or the pool on unified
+/// memory.
+struct Figures {
+  std::map<std::pair<std::string, std::string>, FreeBytes> free;
+
+  /// From the snapshot that the decision was made on.
+  static Figures of(const fleet::FleetSnapshot& snapshot);
+  /// From the report's own device lines, when the snapshot is elsewhere; those lines know no host RAM.
+  static Figures of(const fleet::Report& report);
+};
+
+/// The text of `berth check`: verdict, plans, lines, counts, defaults, fixes.
+std::string render(const Terminal& terminal,
+                   const fleet::Decision& decision,
+                   const std::vector<fleet::Fix>& fixes,
+                   const Figures& figures,
+                   const RenderOptions& options = {});
+
+/// The sentence of one outcome in the language asked for; its English text when the reason is not known here.
+std::string sentence_of(const fleet::RuleResult& result, placement::Language language);
+
+}  // namespace berth::cli
