@@ -251,6 +251,10 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDeviceSelected), Bytes(Bytes::kMax)});
     return;
   }
+  if (!input.context.request.settings.cpu_offload) {
+    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kNoCpuOffload), Bytes(Bytes::kMax)});
+    return;
+  }
   c.memory_claim = pick(table.host[0], input.uncertain);
   auto shortfall = check_claims(input, {}, {}, c.memory_claim, c.layout);
   if (shortfall.outcome.outcome == Outcome::kPass) {
