@@ -51,7 +51,7 @@ std::string render(const Terminal& terminal,
     page.lines(decision);
     page.counts(decision.report);
   }
-  page.remarks(decision.report);
+  page.remarks(decision);
   page.fixes(decision, fixes);
   return page.take();
 }

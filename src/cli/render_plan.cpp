@@ -19,7 +19,11 @@ bool is_of(const fleet::MemoryPart& part, const std::string& device) {
   return part.device == device || (part.device.empty() && device != "host");
 }
 
-std::string gib(Bytes bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes.value) / kGiB); }
+std::string hundredths(std::uint64_t value) { return fmt::format("{}.{:02}", value / 100, value % 100); }
+
+std::uint64_t rounded(Bytes bytes) { return (bytes.value / kGiB) * 100 + (bytes.value % kGiB * 100 + kGiB / 2) / kGiB; }
+
+std::string gib(Bytes bytes) { return hundredths(rounded(bytes)) + " GiB"; }
 
 std::string settings_text(const fleet::Plan& plan) {
   std::vector<std::string> out;
@@ -50,30 +54,54 @@ Bytes need_of(const fleet::Plan& plan, const std::string& device) {
   return sum;
 }
 
+// Terms are rounded so that a reader who adds them up gets the printed total: all down, then those that lost most up
+// by one. Exact bytes stand in -v.
 std::string sum_of(const fleet::Plan& plan, const std::string& device) {
-  std::vector<std::string> terms;
-  for (const auto& part : plan.memory)
-    if (is_of(part, device) && part.high.value > 0)
-      terms.push_back(fmt::format("{} {}", part_text(part.name), gib(part.high)));
+  struct Term {
+    const fleet::MemoryPart* part;
+    std::uint64_t shown;  // hundredths of a GiB
+    std::uint64_t lost;   // bytes · 100 mod GiB
+  };
+  std::vector<Term> terms;
+  std::uint64_t total = rounded(need_of(plan, device)), shown = 0;
+  for (const auto& part : plan.memory) {
+    if (!is_of(part, device) || part.high.value == 0) continue;
+    const std::uint64_t rest = part.high.value % kGiB * 100;
+    terms.push_back({&part, (part.high.value / kGiB) * 100 + rest / kGiB, rest % kGiB});
+    shown += terms.back().shown;
+  }
   if (terms.empty()) return "";
-  return fmt::format("{} = {} GiB", join(terms, " + "), gib(need_of(plan, device)));
+  std::vector<Term*> order;
+  for (auto& term : terms) order.push_back(&term);
+  std::sort(order.begin(), order.end(), [](const Term* a, const Term* b) {
+    return a->lost != b->lost ? a->lost > b->lost : a < b;
+  });
+  for (std::size_t i = 0; i < order.size() && shown < total; ++i, ++shown) ++order[i]->shown;
+  std::vector<std::string> texts;
+  for (const auto& term : terms)
+    texts.push_back(fmt::format("{} {}", part_text(term.part->name), hundredths(term.shown)));
+  return fmt::format("{} = {} GiB", join(texts, " + "), hundredths(total));
 }
 
 void Page::claim_line(const std::string& worker, const std::string& device, Bytes claim, const std::string& sum) {
-  const std::string name(device.empty() ? say("host RAM", "主机内存") : std::string_view(device));
-  std::string text = fmt::format("{}: {} {}", name, say("claim", "占用"), human(claim));
   const auto at = figures_.free.find({worker, device});
+  const bool pool = device.empty() && at != figures_.free.end() && at->second.unified;
+  const std::string name(!device.empty() ? std::string_view(device)
+                         : pool          ? say("shared pool", "共享内存池")
+                                         : say("host RAM", "主机内存"));
+  std::string text = fmt::format("{}: {} {}", name, say("claim", "占用"), gib(claim));
   if (at != figures_.free.end()) {
-    const Bytes before = at->second.allocatable;
-    at->second.allocatable = before.minus_or_zero(claim);
-    text += fmt::format(", {} {} → {} {} {}",
+    auto& free = at->second;
+    const std::uint64_t before = rounded(free.allocatable), taken = rounded(claim);
+    text += fmt::format(", {} {} - {} = {} GiB",
                         say("free", "可用"),
-                        human(before),
-                        human(at->second.allocatable),
-                        say("of", "共"),
-                        human(at->second.total));
-    if (at->second.reserved.value > 0)
-      text += fmt::format(" ({} {})", human(at->second.reserved), say("reserved", "保留"));
+                        hundredths(before),
+                        hundredths(taken),
+                        hundredths(before > taken ? before - taken : 0));
+    free.allocatable = free.allocatable.minus_or_zero(claim);
+    const std::string reserved =
+        free.reserved.value > 0 ? fmt::format(", {} {}", gib(free.reserved), say("reserved", "保留")) : "";
+    text += fmt::format(" ({} {}{})", say("total", "总计"), gib(free.total), reserved);
   }
   line(text, 4);
   if (!sum.empty()) line(sum, 6, 2);
@@ -89,12 +117,18 @@ void Page::claims(const fleet::Plan& plan, const fleet::PlanWorker& part) {
     if (plan.settings.utilization && !sum.empty()) sum = std::string(say("needs ", "需要 ")) + sum;
     claim_line(part.worker_name, claim.device, claim.bytes, sum);
   }
-  claim_line(part.worker_name, "", part.claim.memory_bytes + shared, sum_of(plan, "host"));
+  claim_line(part.worker_name,
+             "",
+             part.claim.memory_bytes + shared,
+             sum_of(plan, "host").empty() || shared.value == 0
+                 ? sum_of(plan, "host")
+                 : std::string(say("host ", "主机 ")) + sum_of(plan, "host"));
   if (shared.value > 0)
-    line(fmt::format("{} {} + {}",
+    line(fmt::format("{} {} + {} = {} B",
                      say("host and device share this memory:", "主机与设备共享内存："),
-                     human(part.claim.memory_bytes),
-                     human(shared)),
+                     part.claim.memory_bytes.value,
+                     shared.value,
+                     (part.claim.memory_bytes + shared).value),
          6);
   if (part.claim.disk_bytes.value > 0)
     line(fmt::format("{} {}", say("disk:", "磁盘："), human(part.claim.disk_bytes)), 4);

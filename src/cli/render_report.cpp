@@ -174,7 +174,8 @@ void Page::counts(const fleet::Report& report) {
   text_ += table.text("  ");
 }
 
-void Page::remarks(const fleet::Report& report) {
+void Page::remarks(const fleet::Decision& decision) {
+  const auto& report = decision.report;
   if (!report.defaults.empty()) {
     title("Assumed, because the request does not say", "请求未指定，采用默认值");
     for (const auto& d : report.defaults) line(fmt::format("{} {} ({})", d.setting, d.value, d.why), 2);
@@ -182,9 +183,10 @@ void Page::remarks(const fleet::Report& report) {
   const auto list = [&](std::string_view en, std::string_view zh, const std::vector<std::string>& items) {
     if (!items.empty()) line(fmt::format("{} {}: {}", terminal_.marks().warn, say(en, zh), join(items, ", ")));
   };
-  const bool any = !report.unused_devices.empty() || !report.unused_accept.empty() || !report.notes.empty();
+  const bool unused = !decision.plans.empty() && !report.unused_devices.empty();  // without a plan none is used
+  const bool any = unused || !report.unused_accept.empty() || !report.notes.empty();
   if (any) blank();
-  list("selected but not used", "已选择但未使用", report.unused_devices);
+  if (unused) list("selected but not used", "已选择但未使用", report.unused_devices);
   list("accepted but not needed", "已接受但不需要", report.unused_accept);
   for (const auto& note : report.notes) line(fmt::format("{} {}", terminal_.marks().warn, note));
 }

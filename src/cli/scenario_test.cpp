@@ -1,9 +1,8 @@
 // Every file under tests/scenarios is decided and compared with what it expects.
 #include "cli/scenario.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
+#include <doctest/doctest.h>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -37,7 +36,8 @@ TEST_CASE("a scenario that expects something else names each difference") {
   berth::wire::Expect expect;
   expect.verdict = berth::fleet::Verdict::kFits;
   expect.exit_code = 0;
-  expect.lines.push_back({.worker = "w", .engine = "", .rejects = {}, .reasons = {}, .not_evaluated = {}, .passes = {}, .would_fit = {}});
+  expect.lines.push_back(
+      {.worker = "w", .engine = "", .rejects = {}, .reasons = {}, .not_evaluated = {}, .passes = {}, .would_fit = {}});
   expect.contains = {"no such text"};
   berth::cli::Answer answer;
   answer.answer.decision.verdict = berth::fleet::Verdict::kDoesNotFit;
