@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs berth-llama-server for real, with the small model of its package. Needs tools/deps; takes about 20 seconds.
+"""Runs berth-llama-server for real, with the small model of its package. Needs tools/deps; takes about 5 seconds.
 
     .venv/bin/python tools/engines/test_launcher.py
 """
@@ -110,7 +110,7 @@ class Server:
         return self.process.wait(timeout=10)
 
 
-CHAT = {"model": "smol", "messages": [{"role": "user", "content": "Say hi"}], "max_tokens": 8}
+CHAT = {"model": "smol", "messages": [{"role": "user", "content": "Say hi"}], "max_tokens": 8, "temperature": 0}
 
 
 class Generates(unittest.TestCase):
@@ -127,14 +127,15 @@ class Generates(unittest.TestCase):
             self.assertEqual(status, 200)
             answer = json.loads(text)
             self.assertTrue(answer["choices"][0]["message"]["content"])
-            self.assertEqual(answer["usage"]["completion_tokens"], 8)
+            tokens = answer["usage"]["completion_tokens"]
+            self.assertIn(tokens, range(1, 9))
 
             wanted = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
             status, text = server.get("/v1/chat/completions", wanted)
             events = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
             self.assertEqual(events[-1], "[DONE]")
-            self.assertEqual(json.loads(events[-2])["usage"]["completion_tokens"], 8)
-            self.assertGreater(len(events), 5)
+            self.assertEqual(json.loads(events[-2])["usage"]["completion_tokens"], tokens)
+            self.assertGreaterEqual(len(events), tokens)
 
             self.assertIn("llamacpp:", server.get("/metrics")[1])
             slots = json.loads(server.get("/slots")[1])
