@@ -181,7 +181,8 @@ class Refuses(unittest.TestCase):
     def check(self, code, *args):
         ended = run_to_end(*args)
         self.assertEqual(ended.returncode, code, ended.stderr)
-        return ended.stderr.strip().splitlines()[-1]
+        own = [line for line in ended.stderr.splitlines() if line.startswith("berth-llama-server: ")]
+        return own[-1]
 
     def test_bad_command_lines(self):
         self.assertEqual(self.check(2, "--frobnicate"), "berth-llama-server: unknown flag --frobnicate")
