@@ -79,7 +79,8 @@ struct Agent::Impl {
   std::shared_ptr<Session> session;  // also after its end, until its tasks were joined
   std::uint64_t sessions = 0;
   bool connected = false;
-  bool key_refused = false;  // the server does not know our key: the token is tried
+  bool key_refused = false;  // by the last connection
+  bool joining = false;      // the next one shows the token although there is a key
   bool stopping = false;
   std::optional<Error> fatal;
   std::string last_error;  // said once
@@ -142,12 +143,14 @@ awaitable<void> Agent::Impl::stay_connected() {
     if (stopping || co_await net::task_cancelled()) co_return;
     if (sessions > before) failures = 0;
     const Error error = ended ? Error{} : ended.error();
-    const bool may_join = error.code == Code::kUnauthenticated && !key_refused && !credentials.worker_key.empty() &&
-                          !options.token.empty();
-    if (may_join) {
-      log::warn("the server does not know this worker's key: joining again with the token");
-      key_refused = true;
-      continue;
+    if (key_refused && !joining) {
+      joining = !options.token.empty();
+      if (joining) {
+        log::warn("the server does not know this worker's key: joining again with the token");
+        continue;
+      }
+    } else {
+      joining = false;  // a token that failed too: the key has its turn again
     }
     if (!ended && final_refusal(error.code) && sessions == 0) {
       fatal = in(fmt::format("server {}", options.server.authority()), error);
@@ -218,11 +221,15 @@ awaitable<Result<void>> Agent::Impl::connect_once() {
     CO_TRY_VOID(co_await session->join(Deadline::in(kEndMax)));
     session.reset();
   }
-  std::string key = credentials.worker_key.empty() || key_refused ? options.token : credentials.worker_key;
-  CO_TRY(net::FrameChannel channel, co_await dial(std::move(key)));
-  CO_TRY(wire::Welcome welcome, co_await introduce(channel));
-  CO_TRY_VOID(co_await keep_key(welcome));
+  const bool own_key = !credentials.worker_key.empty() && !joining;
   key_refused = false;
+  std::string key = own_key ? credentials.worker_key : options.token;
+  CO_TRY(net::FrameChannel channel, co_await dial(std::move(key)));
+  auto introduced = co_await introduce(channel);
+  // Said by the server itself: a certificate that is not the pinned one ends before the key is shown.
+  key_refused = own_key && !introduced && introduced.error().code == Code::kUnauthenticated;
+  CO_TRY(wire::Welcome welcome, std::move(introduced));
+  CO_TRY_VOID(co_await keep_key(welcome));
   ++sessions;
   connected = true;
   last_error.clear();

@@ -253,3 +253,29 @@ TEST_CASE("idle data connections are kept at the number that the server asked fo
     CHECK(w.agent->status().data_connections == 5);
   }(world));
 }
+
+TEST_CASE("over TLS a worker talks to the server whose certificate it was told, and to no other") {
+  const auto pair = net::make_self_signed({});
+  REQUIRE(pair);
+  const auto tls = net::ServerTls::from_pem(*pair);
+  REQUIRE(tls);
+  AgentWorld world(true, *tls);
+  world.fingerprint = tls->fingerprint();
+  std::string wrong = world.fingerprint;
+  wrong.back() = wrong.back() == '0' ? '1' : '0';
+  world.options.tls = net::ClientTls::make({.fingerprint = wrong}).value();
+  world.start();
+  world.loop.run_until_done([](AgentWorld& w) -> awaitable<void> {
+    const auto ended = co_await w.ended();
+    REQUIRE_FALSE(ended);
+    CHECK(ended.error().message.find("shows the certificate " + w.fingerprint) != std::string::npos);
+  }(world));
+  CHECK(world.server.control_keys.empty());  // the token was not shown to it
+  world.loop.run_until_done(world.stop());
+
+  world.options.tls = net::ClientTls::make({.fingerprint = world.fingerprint}).value();
+  world.start();
+  world.run([](AgentWorld& w) -> awaitable<void> {
+    REQUIRE(co_await holds([&w] { return has_inventory(w, 0) && w.server.data.size() == 2; }));
+  }(world));
+}

@@ -166,10 +166,9 @@ awaitable<Result<void>> Session::heartbeat() {
   if (!world_.simulated) {
     auto usage = co_await world_.local.look();
     if (over_) co_return fail(Code::kCancelled, "cancelled");
-    if (usage)
-      others = update(world_.worker, std::move(*usage));
-    else
-      log::warn("the machine cannot be read", {log::kv("error", usage.error().message)});
+    if (!usage && !blind_) log::warn("the machine cannot be read", {log::kv("error", usage.error().message)});
+    blind_ = !usage.has_value();
+    if (usage) others = update(world_.worker, std::move(*usage));
   }
   if (others || far_apart(world_.worker.disk_free_bytes.value_or(Bytes(0)), disk_told_)) {
     CO_TRY_VOID(co_await send_inventory());

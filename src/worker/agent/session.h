@@ -72,6 +72,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Bytes disk_told_;
   std::uint64_t sequence_ = 0;
   std::uint64_t desired_revision_ = 0;
+  bool blind_ = false;  // the last look failed: said once
   bool over_ = false;
   net::Signal ended_;
   LogStreams logs_;

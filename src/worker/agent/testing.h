@@ -29,7 +29,7 @@ net::awaitable<bool> holds(std::function<bool()> condition);
 /// Speaks the server's side: notes what comes, answers as it is set.
 class FakeServer {
  public:
-  explicit FakeServer(net::Loop& loop);
+  explicit FakeServer(net::Loop& loop, net::ServerTls tls = {});
 
   struct Heard {
     wire::MessageType type{};
@@ -78,6 +78,7 @@ class FakeServer {
 
   std::size_t connections_ = 0;
   std::uint16_t port_ = 0;
+  bool tls_ = false;
   net::Server server_;
 };
 
@@ -95,7 +96,7 @@ class FakeObserver final : public Observer {
 /// A worker and its server. Members may be changed before start().
 class AgentWorld {
  public:
-  explicit AgentWorld(bool simulated);
+  explicit AgentWorld(bool simulated, net::ServerTls tls = {});
   ~AgentWorld();
 
   void start();
@@ -108,7 +109,8 @@ class AgentWorld {
 
   Folder folder;
   net::Loop loop;
-  FakeServer server{loop};
+  FakeServer server;
+  std::string fingerprint;  // of the server's certificate, for tests with one
   FakeObserver observer;
   engines::EngineCatalog catalog;
   std::unique_ptr<EngineProbe> probe = make_http_probe();

@@ -16,15 +16,15 @@ awaitable<bool> holds(std::function<bool()> condition) {
   co_return true;
 }
 
-FakeServer::FakeServer(net::Loop& loop)
-    : server_(loop.executor(), [this](net::Exchange& exchange) { return handle(exchange); }) {
+FakeServer::FakeServer(net::Loop& loop, net::ServerTls tls)
+    : tls_(tls.enabled()), server_(loop.executor(), [this](net::Exchange& exchange) { return handle(exchange); }) {
   auto listener = net::Listener::open(loop.executor(), net::Endpoint{.host = "127.0.0.1", .port = 0});
   REQUIRE(listener);
   port_ = listener->endpoint().port;
-  server_.listen(std::move(*listener));
+  server_.listen(std::move(*listener), std::move(tls));
 }
 
-net::Url FakeServer::url() const { return {.host = "127.0.0.1", .port = port_}; }
+net::Url FakeServer::url() const { return {.tls = tls_, .host = "127.0.0.1", .port = port_}; }
 
 awaitable<void> FakeServer::handle(net::Exchange& exchange) {
   if (exchange.request().target == wire::kControlPath) co_return co_await control(exchange);
@@ -105,7 +105,7 @@ void FakeObserver::set(std::vector<fleet::Device> devices) {
   devices_ = std::move(devices);
 }
 
-AgentWorld::AgentWorld(bool simulated) {
+AgentWorld::AgentWorld(bool simulated, net::ServerTls tls) : server(loop, std::move(tls)) {
   supervise.state_dir = folder.path("state");
   supervise.engine_user = "nobody";
   supervise.cgroup_root = "";
