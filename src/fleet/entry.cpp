@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <fmt/format.h>
+#include <tuple>
 
 #include "fleet/detail/hash_fields.h"
 #include "fleet/snapshot.h"
@@ -128,6 +129,10 @@ Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector
   std::sort(worker.devices.begin(), worker.devices.end(), [](const Device& a, const Device& b) { return a.id < b.id; });
   std::sort(occupants.begin(), occupants.end(), [](const Occupant& a, const Occupant& b) { return a.id < b.id; });
   std::sort(worker.model_files.begin(), worker.model_files.end());
+  if (worker.engines)
+    std::sort(worker.engines->begin(), worker.engines->end(), [](const EngineInstall& a, const EngineInstall& b) {
+      return std::tie(a.engine, a.version) < std::tie(b.engine, b.version);
+    });
   TRY_VOID(check(worker));
   // The time of a ready worker's last report moves with every heartbeat and is no input of a decision.
   if (worker.state == WorkerState::kReady) worker.last_report_at.reset();

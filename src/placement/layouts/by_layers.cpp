@@ -78,16 +78,19 @@ std::vector<std::uint32_t> in_proportion(const LayoutInput& input,
   return layers;
 }
 
-/// Fills devices in order, each with as many layers as it holds; the last takes the rest.
+/// Fills devices in order, each with as many layers as it holds; the last takes the rest. Where the request fixes the
+/// number of devices, one layer is kept for each that follows.
 std::vector<std::uint32_t> filled(const LayoutInput& input,
                                   std::span<const std::uint16_t> positions,
                                   std::uint32_t count) {
   const auto* model = input.option.estimates->llama();
   std::vector<std::uint32_t> layers(positions.size());
   std::uint32_t left = count;
+  const bool fixed = fixed_device_count(input.context).has_value();
   for (std::size_t i = 0; i + 1 < positions.size() && left > 0; ++i) {
     const Bytes room = input.ledger.devices[positions[i]];
-    std::uint32_t low = 0, high = left;
+    const auto kept = fixed ? static_cast<std::uint32_t>(positions.size() - i - 1) : 0;
+    std::uint32_t low = 0, high = left - std::min(left, kept);
     while (low < high) {
       const std::uint32_t middle = low + (high - low + 1) / 2;
       layers[i] = middle;
@@ -106,12 +109,30 @@ std::vector<std::uint32_t> filled(const LayoutInput& input,
   return layers;
 }
 
+/// Devices without a layer are no part of a plan. False when the request fixes how many there are.
+bool drop_unused(const LayoutInput& input, Candidate& c) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < c.layers.size(); ++i) {
+    if (c.layers[i] == 0) continue;
+    c.positions[kept] = c.positions[i];
+    c.layers[kept] = c.layers[i];
+    c.claims[kept++] = c.claims[i];
+  }
+  if (kept == c.layers.size()) return true;
+  c.positions.resize(kept);
+  c.layers.resize(kept);
+  c.claims.resize(kept);
+  return !fixed_device_count(input.context);
+}
+
 bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, LayoutAnswer& answer, bool keep) {
+  const auto positions = c.positions;
   c.offload_layers = count;
   c.layers = in_proportion(input, c.positions, count);
-  if (try_split(input, c, answer, false)) return true;
+  if (try_split(input, c, answer, false) && drop_unused(input, c)) return true;
+  c.positions = positions;
   c.layers = filled(input, c.positions, count);
-  return try_split(input, c, answer, keep);
+  return try_split(input, c, answer, keep) && drop_unused(input, c);
 }
 
 /// A lower bound of the bytes that `count` layers take on devices: skips hopeless searches, never possible ones.
@@ -197,7 +218,8 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
         continue;
       }
       if (!offload(input, c, total, answer, last)) continue;
-      answer.candidates.push_back(std::move(c));
+      // One device that holds everything is single_device's plan.
+      if (c.positions.size() > 1) answer.candidates.push_back(std::move(c));
       return;
     }
   }

@@ -1,0 +1,165 @@
+// One replica on at most 2 workers × 3 devices, against every subset of devices and every split of layers.
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <functional>
+#include <numeric>
+
+#include "estimate/estimate.h"
+#include "placement/random_fleet.h"
+
+namespace berth::placement {
+namespace {
+
+using namespace testing;
+using estimate::DeviceTraits;
+
+constexpr std::uint64_t kSeeds = 400;
+
+struct Usable {
+  std::vector<Bytes> devices;  // allocatable, of one type
+  DeviceTraits traits;
+  Bytes total;  // of each
+};
+
+std::vector<Usable> by_type(const fleet::WorkerEntry& entry, const Request& request) {
+  std::vector<Usable> out;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < entry.worker.devices.size(); ++i) {
+    const auto& d = entry.worker.devices[i];
+    const auto& chosen = request.restriction.devices;
+    const auto name = entry.worker.name + "/" + d.id;
+    if (d.health == fleet::Health::kUnhealthy) continue;
+    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), name) == chosen.end()) continue;
+    auto at = std::find(names.begin(), names.end(), d.name);
+    if (at == names.end()) {
+      names.push_back(d.name);
+      out.push_back({{}, {.framework = d.framework, .unified_memory = false}, d.memory_total_bytes});
+      at = names.end() - 1;
+    }
+    out[static_cast<std::size_t>(at - names.begin())].devices.push_back(entry.capacity[i].allocatable);
+  }
+  return out;
+}
+
+/// Calls `f` with every ordered choice of `count` of `n`.
+void each_choice(std::size_t n,
+                 std::size_t count,
+                 std::vector<std::size_t>& chosen,
+                 const std::function<void(const std::vector<std::size_t>&)>& f) {
+  if (chosen.size() == count) return f(chosen);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (std::find(chosen.begin(), chosen.end(), i) != chosen.end()) continue;
+    chosen.push_back(i);
+    each_choice(n, count, chosen, f);
+    chosen.pop_back();
+  }
+}
+
+/// Calls `f` with every way to give `left` layers to the devices from `at` on, at least one each.
+void each_split(std::vector<std::uint32_t>& layers,
+                std::size_t at,
+                std::uint32_t left,
+                const std::function<void()>& f) {
+  if (at + 1 == layers.size()) {
+    layers[at] = left;
+    if (left > 0) f();
+    return;
+  }
+  for (std::uint32_t n = 1; n < left; ++n) {
+    layers[at] = n;
+    each_split(layers, at + 1, left - n, f);
+  }
+}
+
+bool llama_on(const Usable& type, Bytes memory, const estimate::LlamaModel& model, const Request& request) {
+  const auto fixed = request.restriction.devices_per_replica;
+  const std::uint32_t total = model.total_layers();
+  bool fits = false;
+  for (std::size_t g = 1; g <= type.devices.size(); ++g) {
+    if (fixed && *fixed != g) continue;
+    std::vector<std::size_t> chosen;
+    each_choice(type.devices.size(), g, chosen, [&](const std::vector<std::size_t>& order) {
+      for (std::uint32_t n = request.settings.cpu_offload ? 1 : total; n <= total; ++n) {
+        if (n < g) continue;
+        std::vector<std::uint32_t> layers(g);
+        each_split(layers, 0, n, [&] {
+          const auto split = model.split(layers, type.traits);
+          bool all = split.host.high <= memory;
+          for (std::size_t i = 0; i < g; ++i) all = all && split.devices[i].high <= type.devices[order[i]];
+          fits = fits || all;
+        });
+      }
+    });
+  }
+  return fits;
+}
+
+bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
+  const auto fixed = request.restriction.devices_per_replica;
+  for (std::uint32_t tp = 1; tp <= type.devices.size(); ++tp) {
+    if (fixed ? *fixed != tp : (tp & (tp - 1)) != 0) continue;
+    if (*request.facts->attention_heads % tp != 0) continue;
+    const auto rank = estimate::rank_memory(*request.facts, request.settings, {.tensor_parallel = tp}, type.traits);
+    REQUIRE(rank.has_value());
+    const Bytes claim(
+        mul_div_ceil(type.total.value, mul_div_ceil(rank->device.high.value, 100, type.total.value), 100));
+    const auto enough = std::count_if(
+        type.devices.begin(), type.devices.end(), [&](Bytes allocatable) { return claim <= allocatable; });
+    if (enough >= tp && rank->host.high <= memory) return true;
+  }
+  return false;
+}
+
+bool open(const fleet::Worker& worker, const Request& request) {
+  const auto& r = request.restriction;
+  if (worker.state != fleet::WorkerState::kReady || worker.cordoned) return false;
+  for (const auto& [key, value] : r.labels)
+    if (!worker.labels.contains(key) || worker.labels.at(key) != value) return false;
+  return r.workers.empty() || std::find(r.workers.begin(), r.workers.end(), worker.name) != r.workers.end();
+}
+
+bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
+  const bool llama = request.facts->format == "gguf";
+  bool fits = false;
+  snapshot.for_each([&](const fleet::WorkerEntry& entry) {
+    if (!open(entry.worker, request)) return;
+    const Bytes memory = entry.memory.allocatable;
+    const auto types = by_type(entry, request);
+    if (!llama) {
+      for (const auto& type : types)
+        if (type.traits.framework == "cuda") fits = fits || vllm_on(type, memory, request);
+      return;
+    }
+    const auto model = estimate::LlamaModel::prepare(*request.facts, request.settings);
+    REQUIRE(model.has_value());
+    for (const auto& type : types) fits = fits || llama_on(type, memory, *model, request);
+    const auto& r = request.restriction;
+    const bool cpu = r.devices.empty() && !r.devices_per_replica && request.settings.cpu_offload;
+    if (cpu) fits = fits || model->split({}, {.framework = "cpu", .unified_memory = false}).host.high <= memory;
+  });
+  return fits;
+}
+
+}  // namespace
+
+TEST_CASE("one replica fits exactly when some subset of devices and some split of layers fits") {
+  int yes = 0;
+  int no = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    const auto machines = random_machines(rng, {.workers_max = 2, .devices_max = 3, .all_open = false});
+    auto request = random_request(rng, machines);
+    request.replicas = 1;
+    request.accept.clear();
+    const auto snapshot = snapshot_of(machines);
+    const bool possible = brute_force(snapshot, request);
+    const auto decision = decide(snapshot, request, Policy{}, catalog());
+    CHECK_MESSAGE((decision.verdict == fleet::Verdict::kFits) == possible, decision.summary);
+    ++(possible ? yes : no);
+  }
+  CHECK(yes > 100);
+  CHECK(no > 50);
+}
+
+}  // namespace berth::placement
