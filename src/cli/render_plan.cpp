@@ -80,6 +80,7 @@ std::string sum_of(const fleet::Plan& plan, const std::string& device) {
   std::vector<std::string> texts;
   for (const auto& term : terms)
     texts.push_back(fmt::format("{} {}", part_text(term.part->name), hundredths(term.shown)));
+  if (texts.size() == 1) return texts.front() + " GiB";
   return fmt::format("{} = {} GiB", join(texts, " + "), hundredths(total));
 }
 
