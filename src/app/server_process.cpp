@@ -36,6 +36,13 @@ std::string new_id() {
   return id;
 }
 
+/// Nothing installs engines yet: a worker that lacks one must not be given a plan that it would have to refuse.
+fleet::Policy server_policy() {
+  fleet::Policy policy;
+  policy.allow_install = false;
+  return policy;
+}
+
 class InferenceKeys final : public gateway::KeyCheck {
  public:
   explicit InferenceKeys(const api::Auth& auth) : auth_(auth) {}
@@ -95,7 +102,7 @@ struct ServerProcess::State {
     TRY_VOID(auth->load());
     TRY(facts.admin_password, auth->ensure_admin_password());
     reconciler = std::make_unique<reconcile::Reconciler>(
-        *store, reconcile::Options{.policy = {}, .catalog = options.catalog, .new_id = new_id});
+        *store, reconcile::Options{.policy = server_policy(), .catalog = options.catalog, .new_id = new_id});
     return reconciler->load(clock.now());
   }
 

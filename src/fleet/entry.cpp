@@ -62,6 +62,12 @@ Result<void> check(const Worker& worker) {
 
 void derive_capacity(WorkerEntry& e) {
   Use host;
+  e.instances.resize(e.worker.devices.size());
+  for (const auto& o : e.occupants)
+    for (const auto& claim : o.claim.devices) {
+      const auto at = device_position(e, claim.device);
+      if (at != std::string::npos && o.kind != OccupantKind::kForeign) ++e.instances[at];
+    }
   e.capacity.reserve(e.worker.devices.size());
   for (const auto& o : e.occupants) add_use(host, o, o.claim.memory_bytes, o.observed_memory_bytes);
   Bytes reserved = e.worker.reserved_memory_bytes;

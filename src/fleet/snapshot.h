@@ -37,6 +37,7 @@ struct WorkerEntry {
   std::vector<Occupant> occupants;       // sorted by id
   std::vector<DeviceCapacity> capacity;  // parallel to worker.devices
   DeviceCapacity memory;                 // host RAM; on unified memory the pool shared with the devices
+  std::vector<std::uint32_t> instances;  // ours, per device: how many hold a claim there
   bool unified = false;                  // some device shares the RAM: device claims also count in `memory`
   Hash hash;                             // of worker and occupants
   Hash class_key;                        // of the static facts without names, labels and bytes in use (DESIGN §2)
@@ -58,7 +59,8 @@ class FleetSnapshot {
 
   FleetSnapshot() = default;
   /// Errors: kInvalid on duplicate worker ids or names in one cluster. `not_carried`: rule inputs that the source never
-  /// has, out of {"engines", "disk", "health", "interconnect", "files"}.
+  /// has, out of {"engines", "disk", "health", "interconnect", "files", "os", "arch", "runtime_version",
+  /// "driver_version", "compute_capability"}.
   static Result<FleetSnapshot> build(std::vector<Entry> entries,
                                      std::set<std::string> not_carried = {},
                                      std::uint64_t revision = 0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "fleet/hashes.h"
 #include "placement/detail/solve.h"
 #include "placement/plan.h"
 #include "placement/report.h"
@@ -31,19 +32,19 @@ Verdict verdict_of(const Decision& d, const Search& search, const Search::Placem
 
 namespace detail {
 
-Decision solve(const FleetSnapshot& snapshot,
-               const Request& request,
-               const Policy& policy,
-               const EngineCatalog& catalog,
-               Depth depth) {
-  Context context = make_context(snapshot, request, policy, catalog);
+Rules make_rules(const Policy& policy, const EngineCatalog& catalog) {
+  return {policy, catalog, fleet::hash_of(policy).text(), hash_of(catalog).text()};
+}
+
+Decision solve(const FleetSnapshot& snapshot, const Request& request, const Rules& rules, Depth depth) {
+  Context context = make_context(snapshot, request, rules.policy, rules.catalog);
   Search search(context);
   const auto placed = search.place();
   Decision d;
   d.asked = request.replicas;
   d.fit_count = static_cast<std::uint32_t>(placed.chosen.size());
   d.verdict = verdict_of(d, search, placed);
-  d.inputs = make_inputs(snapshot, request, policy, catalog);
+  d.inputs = make_inputs(snapshot, request, rules);
   for (const auto& c : placed.chosen) d.plans.push_back(make_plan(context, search.order(), c, d.inputs));
   if (depth == Depth::kPlans) return d;
   d.report = make_report(context, search, placed.chosen);
@@ -65,9 +66,10 @@ Decision decide(const FleetSnapshot& snapshot,
   auto canonical = fleet::canonical(request);
   if (!canonical) return no_answer(request, Reason::kInvalidRequest, canonical.error().message);
   try {
-    Decision d = detail::solve(snapshot, *canonical, policy, catalog, detail::Depth::kReport);
+    const auto rules = detail::make_rules(policy, catalog);
+    Decision d = detail::solve(snapshot, *canonical, rules, detail::Depth::kReport);
     if (d.verdict == Verdict::kFits) return d;
-    d.holders = detail::find_holders(snapshot, *canonical, policy, catalog);
+    d.holders = detail::find_holders(snapshot, *canonical, rules);
     if (d.holders.empty()) return d;
     d.verdict = Verdict::kFitsAfter;
     d.summary = make_summary(make_context(snapshot, *canonical, policy, catalog), d);

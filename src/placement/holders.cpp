@@ -3,42 +3,75 @@
 
 #include "base/assert.h"
 #include "placement/detail/solve.h"
-#include "placement/rules/chain.h"
+#include "placement/search.h"
 
 namespace berth::placement::detail {
 namespace {
 
 using fleet::Holder;
 
-struct Named {
-  Holder holder;
-  bool stopping = false;
-};
-
 Holder to_holder(const fleet::Occupant& o, const fleet::Worker& worker) {
   return {o.id, o.deployment, o.priority, worker.name, o.claim.devices};
 }
 
-std::vector<Named> releasable(const FleetSnapshot& snapshot,
-                              const Request& request,
-                              const Policy& policy,
-                              const EngineCatalog& catalog) {
-  Context context = make_context(snapshot, request, policy, catalog);
-  std::vector<Named> all;
-  snapshot.for_each([&](const fleet::WorkerEntry& entry) {
-    if (!gate(context, entry).open()) return;
-    for (const auto& o : entry.occupants) {
-      const bool ours = o.kind == fleet::OccupantKind::kInstance;
-      const bool replaced = request.replaces && o.deployment == *request.replaces;
-      if (ours && !replaced) all.push_back({to_holder(o, entry.worker), o.stopping});
-    }
-  });
-  std::sort(all.begin(), all.end(), [](const Named& a, const Named& b) {
-    if (a.stopping != b.stopping) return a.stopping;
-    if (a.holder.priority != b.holder.priority) return a.holder.priority < b.holder.priority;
-    return a.holder.instance < b.holder.instance;
+/// Ours on this worker, in the order in which they would go.
+std::vector<const fleet::Occupant*> releasable(const fleet::WorkerEntry& entry, const Request& request) {
+  std::vector<const fleet::Occupant*> all;
+  for (const auto& o : entry.occupants) {
+    const bool replaced = request.replaces && o.deployment == *request.replaces;
+    if (o.kind == fleet::OccupantKind::kInstance && !replaced) all.push_back(&o);
+  }
+  std::sort(all.begin(), all.end(), [](const fleet::Occupant* a, const fleet::Occupant* b) {
+    if (a->stopping != b->stopping) return a->stopping;
+    if (a->priority != b->priority) return a->priority < b->priority;
+    return a->id < b->id;
   });
   return all;
+}
+
+Bytes larger_of(const std::vector<fleet::DeviceClaim>& claims,
+                const std::vector<fleet::DeviceClaim>& seen,
+                std::string_view id) {
+  Bytes claim, observed;
+  for (const auto& d : claims)
+    if (d.device == id) claim += d.bytes;
+  for (const auto& d : seen)
+    if (d.device == id) observed += d.bytes;
+  return std::max(claim, observed);
+}
+
+/// The ledger with this occupant's bytes given back. An overcommitted device is left alone: what it owes is not known
+/// here.
+void give_back(Ledger& ledger, const fleet::WorkerEntry& entry, const fleet::Occupant& o) {
+  Bytes memory = std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()));
+  for (const auto& claim : o.claim.devices) {
+    const auto at = fleet::device_position(entry, claim.device);
+    if (at == std::string::npos) continue;
+    const Bytes held = larger_of(o.claim.devices, o.observed, claim.device);
+    if (entry.worker.devices[at].unified_memory) memory += held;
+    if (!entry.capacity[at].overcommitted) ledger.devices[at] += held;
+  }
+  if (!entry.memory.overcommitted) ledger.memory += memory;
+}
+
+/// The occupants of one worker that would have to go for one replica; empty when that does not help.
+std::vector<const fleet::Occupant*> holders_on(Search& search, const WorkerEval& worker, const Request& request) {
+  auto order = releasable(*worker.entry, request);
+  Ledger all = worker.ledger;
+  for (const auto* o : order) give_back(all, *worker.entry, *o);
+  if (order.empty() || !search.fits_on(worker, all)) return {};
+  for (const auto* o : order) {
+    Ledger one = worker.ledger;
+    give_back(one, *worker.entry, *o);
+    if (search.fits_on(worker, one)) return {o};
+  }
+  for (std::size_t i = order.size(); i-- > 0;) {
+    Ledger rest = worker.ledger;
+    for (std::size_t k = 0; k < order.size(); ++k)
+      if (k != i) give_back(rest, *worker.entry, *order[k]);
+    if (search.fits_on(worker, rest)) order.erase(order.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  return order;
 }
 
 void give_back(fleet::Worker& worker, const fleet::Occupant& o) {
@@ -80,39 +113,40 @@ FleetSnapshot release(const FleetSnapshot& snapshot, const std::vector<Holder>& 
   return out;
 }
 
-std::vector<Holder> find_holders(const FleetSnapshot& snapshot,
-                                 const Request& request,
-                                 const Policy& policy,
-                                 const EngineCatalog& catalog) {
-  const auto all = releasable(snapshot, request, policy, catalog);
-  if (all.empty()) return {};
-  std::uint32_t calls = 0;
-  const auto fits_without = [&](const std::vector<Holder>& set) {
-    ++calls;
-    return solve(release(snapshot, set), request, policy, catalog, Depth::kPlans).verdict == fleet::Verdict::kFits;
+std::vector<Holder> find_holders(const FleetSnapshot& snapshot, const Request& request, const Rules& rules) {
+  Context context = make_context(snapshot, request, rules.policy, rules.catalog);
+  Search search(context);
+  const auto missing = request.replicas - static_cast<std::uint32_t>(search.place().chosen.size());
+  struct Offer {
+    const fleet::WorkerEntry* entry;
+    std::vector<const fleet::Occupant*> holders;
+    std::int64_t priorities = 0;
   };
-  std::vector<Holder> prefix;
-  for (const auto& n : all) prefix.push_back(n.holder);
-  if (!fits_without(prefix)) return {};
-  for (std::size_t i = 0; i < std::min(all.size(), kHolderSinglesMax); ++i)
-    if (fits_without({all[i].holder})) return {all[i].holder};
-  // Releasing more never hurts, so the shortest sufficient prefix of the order is found by halving.
-  std::size_t low = 2, high = prefix.size();
-  while (low < high) {
-    const std::size_t middle = low + (high - low) / 2;
-    const std::vector<Holder> part(prefix.begin(), prefix.begin() + static_cast<std::ptrdiff_t>(middle));
-    if (fits_without(part))
-      high = middle;
-    else
-      low = middle + 1;
+  std::vector<Offer> offers;
+  for (const auto& worker : search.workers()) {
+    if (!worker.open) continue;
+    Offer offer{worker.entry, holders_on(search, worker, request), 0};
+    if (offer.holders.empty()) continue;
+    for (const auto* o : offer.holders) offer.priorities += o->priority;
+    offers.push_back(std::move(offer));
   }
-  prefix.resize(high);
-  for (std::size_t i = prefix.size(); i-- > 0 && calls < kHolderCallsMax;) {
-    std::vector<Holder> without = prefix;
-    without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
-    if (fits_without(without)) prefix = std::move(without);
+  std::sort(offers.begin(), offers.end(), [](const Offer& a, const Offer& b) {
+    if (a.holders.size() != b.holders.size()) return a.holders.size() < b.holders.size();
+    if (a.priorities != b.priorities) return a.priorities < b.priorities;
+    return a.entry->worker.id < b.entry->worker.id;
+  });
+  // One worker for each missing replica at least; more only when one release did not make room for one each.
+  std::vector<Holder> taken;
+  std::size_t next = 0;
+  for (std::uint32_t round = 0; round < kHolderRoundsMax; ++round) {
+    const std::size_t upto = std::min(offers.size(), std::size_t(missing) + next);
+    for (; next < upto; ++next)
+      for (const auto* o : offers[next].holders) taken.push_back(to_holder(*o, offers[next].entry->worker));
+    if (taken.empty()) return {};
+    if (solve(release(snapshot, taken), request, rules, Depth::kPlans).verdict == fleet::Verdict::kFits) return taken;
+    if (next >= offers.size()) return {};
   }
-  return prefix;
+  return {};
 }
 
 }  // namespace berth::placement::detail

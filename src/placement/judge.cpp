@@ -50,14 +50,14 @@ std::uint64_t progress(const Judgement& j) {
   return 0;
 }
 
-void set_shortfall(Judgement& j, Shortfall nearest) {
+void set_shortfall(Judgement& j, Shortfall nearest, const WorkerEntry& entry) {
   RuleOutcome* slots[] = {&j.layout, &j.memory, &j.ram, &j.disk};
   bool hidden = false;
   for (std::size_t i = 0; i < 4; ++i) {
     const auto rule = static_cast<RuleId>(index(RuleId::kLayout) + i);
     if (hidden && nearest.outcome.outcome == Outcome::kReject) *slots[i] = RuleOutcome::not_evaluated(nearest.rule);
     if (rule != nearest.rule) continue;
-    *slots[i] = nearest.outcome;
+    *slots[i] = worded(nearest, entry);
     hidden = true;
   }
 }
@@ -148,7 +148,7 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
         auto nearest = std::min_element(answer.shortfalls.begin(),
                                         answer.shortfalls.end(),
                                         [](const auto& a, const auto& b) { return a.missing < b.missing; });
-        set_shortfall(j, std::move(*nearest));
+        set_shortfall(j, std::move(*nearest), *worker.entry);
       }
       const bool rejected = (!j.best && j.memory.outcome != Outcome::kUnknown) || j.disk.outcome == Outcome::kReject;
       j.unknown = !rejected && (chain_unknown(chain) || j.memory.outcome == Outcome::kUnknown);

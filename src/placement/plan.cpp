@@ -66,15 +66,12 @@ Hash hash_of(const EngineCatalog& catalog) {
   return h.finish();
 }
 
-fleet::Inputs make_inputs(const FleetSnapshot& snapshot,
-                          const Request& canonical,
-                          const Policy& policy,
-                          const EngineCatalog& catalog) {
+fleet::Inputs make_inputs(const FleetSnapshot& snapshot, const Request& canonical, const detail::Rules& rules) {
   return {.snapshot_revision = snapshot.revision(),
           .snapshot_hash = snapshot.hash().text(),
           .request_hash = fleet::hash_of(canonical).text(),
-          .policy_hash = fleet::hash_of(policy).text(),
-          .catalog_hash = hash_of(catalog).text()};
+          .policy_hash = rules.policy_hash,
+          .catalog_hash = rules.catalog_hash};
 }
 
 std::string plan_id(const fleet::Plan& plan, const fleet::Inputs& inputs) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <set>
 
 namespace berth::placement {
 namespace {
@@ -25,9 +26,9 @@ std::string hardware(const fleet::Worker& worker) {
   return text.empty() ? "no device" : text;
 }
 
-bool only_gate_rejects(const Chain& chain) {
+bool only_gate_rejects(const ChainView& chain) {
   for (std::size_t i = 0; i < kRuleCount; ++i) {
-    const auto& o = chain[i];
+    const auto& o = *chain[i];
     if (independent(static_cast<RuleId>(i))) continue;
     const bool silent = o.outcome == Outcome::kNotEvaluated && o.not_carried;
     if (o.outcome != Outcome::kPass && o.outcome != Outcome::kWarn && !silent) return false;
@@ -69,19 +70,21 @@ std::vector<fleet::DeviceLine> device_lines(const WorkerEval& worker, const Judg
   return lines;
 }
 
-std::string signature(const Chain& chain) {
-  std::string s;
-  for (const auto& o : chain) {
-    s += static_cast<char>('0' + static_cast<int>(o.outcome));
-    s += static_cast<char>('0' + static_cast<int>(o.reason));
+/// Equal outcomes for equal reasons; what hides a rule follows from the others.
+Hash signature(const ChainView& chain, const Hash& hardware_key) {
+  Hasher h;
+  std::uint64_t word = 0;
+  for (std::size_t i = 0; i < kRuleCount; ++i) {
+    word = word << 12 | std::uint64_t(chain[i]->outcome) << 8 | std::uint64_t(chain[i]->reason);
+    if (i % 5 == 4) h.add(std::exchange(word, 0));
   }
-  return s;
+  return h.add(word).add(hardware_key.hi).add(hardware_key.lo).finish();
 }
 
 struct Group {
   const WorkerEval* first = nullptr;
   const Judgement* judgement = nullptr;
-  Chain chain;
+  ChainView chain{};
   std::uint32_t workers = 0;
   std::vector<std::string> examples;
 };
@@ -99,7 +102,7 @@ fleet::WorkerLine to_line(const Option& option, const Group& group) {
   line.state = worker.state;
   line.last_report_at = worker.last_report_at;
   for (std::size_t i = 0; i < kRuleCount; ++i)
-    line.results.push_back(to_result(static_cast<RuleId>(i), group.chain[i]));
+    line.results.push_back(to_result(static_cast<RuleId>(i), *group.chain[i]));
   line.devices = device_lines(*group.first, *group.judgement);
   line.would_fit = only_gate_rejects(group.chain);
   return line;
@@ -110,7 +113,7 @@ bool nearer(const Group& a, const Group& b) {
   const auto rank = [](const Group& g) {
     std::size_t rejects = 0, first = kRuleCount;
     for (std::size_t i = 0; i < kRuleCount; ++i) {
-      if (!blocks(g.chain[i])) continue;
+      if (!blocks(*g.chain[i])) continue;
       ++rejects;
       if (!independent(static_cast<RuleId>(i))) first = std::min(first, i);
     }
@@ -121,19 +124,17 @@ bool nearer(const Group& a, const Group& b) {
 
 void add_lines(fleet::Report& report, const Search& search, const Option& option, std::size_t o) {
   for (const bool by_hardware : {true, false}) {
-    std::map<std::string, Group> groups;
+    std::map<Hash, Group> groups;
     for (const auto& worker : search.workers()) {
       const Judgement& j = worker.judgements[o];
-      Chain chain = full_chain(worker, j);
-      std::string key = signature(chain);
-      if (by_hardware) key += worker.entry->class_key.text();
-      auto& group = groups[key];
+      const ChainView chain = full_chain(worker, j);
+      auto& group = groups[signature(chain, by_hardware ? worker.entry->class_key : Hash{})];
       ++group.workers;
       if (group.examples.size() < fleet::kExamplesMax) group.examples.push_back(worker.entry->worker.name);
       if (group.first != nullptr) continue;
       group.first = &worker;
       group.judgement = &j;
-      group.chain = std::move(chain);
+      group.chain = chain;
       if (by_hardware && groups.size() > kLinesMax) break;
     }
     if (by_hardware && groups.size() > kLinesMax) continue;
@@ -158,24 +159,24 @@ void add_counts(fleet::Report& report, const Search& search, const Option& optio
     counts[i].subject = rule_subject(static_cast<RuleId>(i));
   }
   for (const auto& worker : search.workers()) {
-    const Chain chain = full_chain(worker, worker.judgements[o]);
+    const ChainView chain = full_chain(worker, worker.judgements[o]);
     std::size_t rejects = 0, open = 0;
-    for (const auto& outcome : chain) {
-      rejects += blocks(outcome) ? 1 : 0;
-      open +=
-          outcome.outcome == Outcome::kUnknown || (outcome.outcome == Outcome::kNotEvaluated && !outcome.not_carried);
+    for (const auto* outcome : chain) {
+      rejects += blocks(*outcome) ? 1 : 0;
+      const bool hidden = outcome->outcome == Outcome::kNotEvaluated && !outcome->not_carried;
+      open += outcome->outcome == Outcome::kUnknown || hidden ? 1 : 0;
     }
     for (std::size_t i = 0; i < kRuleCount; ++i) {
       const std::uint64_t n = subjects(worker, static_cast<RuleId>(i));
       auto& count = counts[i];
-      if (chain[i].outcome == Outcome::kNotEvaluated) {
+      if (chain[i]->outcome == Outcome::kNotEvaluated) {
         count.not_evaluated += n;
         continue;
       }
       count.checked += n;
-      if (chain[i].outcome == Outcome::kUnknown) count.unknown += n;
-      if (chain[i].outcome == Outcome::kWarn) count.warns += n;
-      if (!blocks(chain[i])) continue;
+      if (chain[i]->outcome == Outcome::kUnknown) count.unknown += n;
+      if (chain[i]->outcome == Outcome::kWarn) count.warns += n;
+      if (!blocks(*chain[i])) continue;
       count.fails += n;
       // What hides only below this very reject would be evaluated after fixing it, and may fail then: not counted.
       if (rejects == 1 && open == 0) count.fails_only += n;
@@ -193,6 +194,23 @@ const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& ru
     if (blocks(chain[index(id)])) return &chain[index(id)];
   }
   return nullptr;
+}
+
+// A worker that is not in the fleet has no line of its own.
+void add_missing_workers(fleet::Report& report, const Context& context) {
+  if (context.selected.empty()) return;
+  std::set<std::string, std::less<>> known;
+  context.snapshot.for_each([&](const WorkerEntry& entry) {
+    known.insert(entry.worker.name);
+    known.insert(entry.worker.id);
+  });
+  for (const auto& [worker, devices] : context.selected) {
+    if (known.contains(worker)) continue;
+    for (const auto& device : devices)
+      report.request.push_back(to_result(RuleId::kSelection,
+                                         RuleOutcome::reject(Reason::kSelectedDeviceMissing,
+                                                             {{"device", worker + "/" + device}, {"worker", worker}})));
+  }
 }
 
 void add_unused(fleet::Report& report, const Context& context, const std::vector<Candidate>& chosen) {
@@ -213,16 +231,17 @@ void add_unused(fleet::Report& report, const Context& context, const std::vector
 
 }  // namespace
 
-Chain full_chain(const WorkerEval& worker, const Judgement& j) {
-  Chain chain = j.chain->outcomes;
-  chain[index(RuleId::kWorkerReady)] = worker.gate.ready;
-  chain[index(RuleId::kCordon)] = worker.gate.cordon;
-  chain[index(RuleId::kLabels)] = worker.gate.labels;
-  chain[index(RuleId::kSelection)] = worker.gate.selection;
-  chain[index(RuleId::kLayout)] = j.layout;
-  chain[index(RuleId::kMemory)] = j.memory;
-  chain[index(RuleId::kRam)] = j.ram;
-  chain[index(RuleId::kDisk)] = j.disk;
+ChainView full_chain(const WorkerEval& worker, const Judgement& j) {
+  ChainView chain{};
+  for (std::size_t i = 0; i < kRuleCount; ++i) chain[i] = &j.chain->outcomes[i];
+  chain[index(RuleId::kWorkerReady)] = &worker.gate.ready;
+  chain[index(RuleId::kCordon)] = &worker.gate.cordon;
+  chain[index(RuleId::kLabels)] = &worker.gate.labels;
+  chain[index(RuleId::kSelection)] = &worker.gate.selection;
+  chain[index(RuleId::kLayout)] = &j.layout;
+  chain[index(RuleId::kMemory)] = &j.memory;
+  chain[index(RuleId::kRam)] = &j.ram;
+  chain[index(RuleId::kDisk)] = &j.disk;
   return chain;
 }
 
@@ -232,6 +251,7 @@ fleet::Report make_report(const Context& context, const Search& search, const st
   report.defaults = context.defaults;
   if (context.invalid.outcome == Outcome::kReject)
     report.request.push_back(to_result(RuleId::kRequest, context.invalid));
+  add_missing_workers(report, context);
   for (std::size_t o = 0; o < context.options.size(); ++o) {
     const auto& option = context.options[o];
     RuleId rule = RuleId::kRequest;

@@ -9,7 +9,8 @@ namespace berth::placement {
 fleet::Report make_report(const Context& context, const Search& search, const std::vector<Candidate>& chosen);
 /// One sentence: the verdict, the count, and where or why not.
 std::string make_summary(const Context& context, const fleet::Decision& decision);
-/// All outcomes of one judgement in chain order, gate included.
-Chain full_chain(const WorkerEval& worker, const Judgement& judgement);
+/// All outcomes of one judgement in chain order, gate included; points into worker and judgement.
+using ChainView = std::array<const RuleOutcome*, kRuleCount>;
+ChainView full_chain(const WorkerEval& worker, const Judgement& judgement);
 
 }  // namespace berth::placement

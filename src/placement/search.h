@@ -57,6 +57,9 @@ class Search {
   /// Places up to request.replicas; with `accept: memory_uncertain` a second round claims `expected`.
   Placement place();
 
+  /// Whether one replica would find a place on this worker with that ledger.
+  bool fits_on(const WorkerEval& worker, const Ledger& ledger) { return best_on(worker, ledger, false).has_value(); }
+
   [[nodiscard]] const std::vector<WorkerEval>& workers() const { return workers_; }
   [[nodiscard]] const KeyOrder& order() const { return order_; }
   /// True when some worker with an open gate has no reject but something unknown.

@@ -10,21 +10,26 @@ enum class Depth {
   kReport,  // everything but holders
 };
 
-/// `request` must be canonical.
-Decision solve(const FleetSnapshot& snapshot,
-               const Request& request,
-               const Policy& policy,
-               const EngineCatalog& catalog,
-               Depth depth);
+/// Policy and catalog with their hashes, which are made once per question.
+struct Rules {
+  const Policy& policy;
+  const EngineCatalog& catalog;
+  std::string policy_hash;
+  std::string catalog_hash;
+};
+Rules make_rules(const Policy& policy, const EngineCatalog& catalog);
 
-/// Claims of ours whose release would make all replicas fit; empty when there is no such set. Greedy order: already
-/// stopping, lower priority, fewest, id; verified by solve(), so sufficient, never called minimal.
-std::vector<fleet::Holder> find_holders(const FleetSnapshot& snapshot,
-                                        const Request& request,
-                                        const Policy& policy,
-                                        const EngineCatalog& catalog);
-constexpr std::uint32_t kHolderCallsMax = 96;
-constexpr std::size_t kHolderSinglesMax = 48;
+/// `request` must be canonical.
+Decision solve(const FleetSnapshot& snapshot, const Request& request, const Rules& rules, Depth depth);
+
+/// Claims of ours whose release would make all replicas fit; empty when there is no such set. Worker by worker: where
+/// releasing all of ours makes room, the fewest of them go, in the order already stopping, lower priority, id; the
+/// worker that gives up fewest (then lowest priorities, then id) is taken. Verified by solve(), so sufficient, never
+/// called minimal.
+std::vector<fleet::Holder> find_holders(const FleetSnapshot& snapshot, const Request& request, const Rules& rules);
+
+/// Verifying calls before the search for holders gives up.
+constexpr std::uint32_t kHolderRoundsMax = 4;
 
 /// The snapshot without these instances: claims and what they were seen to use are given back.
 FleetSnapshot release(const FleetSnapshot& snapshot, const std::vector<fleet::Holder>& holders);

@@ -16,7 +16,7 @@ using fixes_detail::Question;
 class FixSearch {
  public:
   FixSearch(const Policy& policy, const EngineCatalog& catalog, Question start, FixBudget budget)
-      : policy_(policy), catalog_(catalog), start_(std::move(start)), budget_(budget) {}
+      : rules_(detail::make_rules(policy, catalog)), catalog_(catalog), start_(std::move(start)), budget_(budget) {}
 
   std::vector<Fix> run(const std::vector<Edit>& edits) {
     for (const auto& e : edits) {
@@ -43,7 +43,7 @@ class FixSearch {
     for (const auto* e : edits) q = e->apply(std::move(q));
     auto canonical = fleet::canonical(std::move(q.request));
     if (!canonical) return false;
-    Decision d = detail::solve(q.snapshot, *canonical, policy_, catalog_, detail::Depth::kPlans);
+    Decision d = detail::solve(q.snapshot, *canonical, rules_, detail::Depth::kPlans);
     if (d.verdict != fleet::Verdict::kFits) return false;
     Fix fix;
     fix.verdict = d.verdict;
@@ -88,7 +88,7 @@ class FixSearch {
     return text;
   }
 
-  const Policy& policy_;
+  detail::Rules rules_;
   const EngineCatalog& catalog_;
   Question start_;
   FixBudget budget_;

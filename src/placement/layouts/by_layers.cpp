@@ -55,7 +55,7 @@ bool try_split(const LayoutInput& input, Candidate& c, LayoutAnswer& answer, boo
       expected_fits = expected_fits && split.devices[i].expected <= input.ledger.devices[c.positions[i]];
       if (input.type.traits.unified_memory) pool += split.devices[i].expected;
     }
-    if (expected_fits && pool <= input.ledger.memory) mark_uncertain(shortfall, split, c);
+    if (expected_fits && pool <= input.ledger.memory) mark_uncertain(shortfall, split);
   }
   if (keep_shortfall) answer.shortfalls.push_back(std::move(shortfall));
   return false;
@@ -146,19 +146,14 @@ bool could_hold(const LayoutInput& input, std::span<const std::uint16_t> positio
 
 }  // namespace
 
-void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& split, const Candidate& c) {
-  Bytes expected = split.host.expected;
+void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& split) {
+  shortfall.expected = split.host.expected;
   if (!split.devices.empty()) {
     const auto most = std::max_element(
         split.devices.begin(), split.devices.end(), [](const auto& a, const auto& b) { return a.high < b.high; });
-    expected = most->expected;
+    shortfall.expected = most->expected;
   }
   shortfall.outcome.reason = Reason::kMemoryUncertain;
-  shortfall.outcome.args.emplace_back("expected", human(expected));
-  if (shortfall.rule == RuleId::kRam) {
-    shortfall.outcome.args.emplace_back("layout", std::string(c.layout));
-    shortfall.outcome.args.emplace_back("where", "the host");
-  }
 }
 
 void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
@@ -188,7 +183,7 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
           !input.uncertain && table.device[total].expected <= input.ledger.devices[position] &&
           table.host[total].expected + (input.type.traits.unified_memory ? table.device[total].expected : Bytes()) <=
               input.ledger.memory;
-      if (expected_fits) mark_uncertain(shortfall, {{table.device[total]}, table.host[total]}, c);
+      if (expected_fits) mark_uncertain(shortfall, {{table.device[total]}, table.host[total]});
       answer.shortfalls.push_back(std::move(shortfall));
       break;  // sorted by size: smaller devices are no better
     }
@@ -283,8 +278,7 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
     answer.candidates.push_back(std::move(c));
     return;
   }
-  if (!input.uncertain && table.host[0].expected <= input.ledger.memory)
-    mark_uncertain(shortfall, {{}, table.host[0]}, c);
+  if (!input.uncertain && table.host[0].expected <= input.ledger.memory) mark_uncertain(shortfall, {{}, table.host[0]});
   answer.shortfalls.push_back(std::move(shortfall));
 }
 

@@ -10,6 +10,6 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer);
 void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer);
 void layout_cpu(const LayoutInput& input, LayoutAnswer& answer);
 /// Says that only the expected bytes fit, with both numbers.
-void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& split, const Candidate& candidate);
+void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& split);
 
 }  // namespace berth::placement

@@ -94,7 +94,7 @@ void add_ranks(const LayoutInput& input,
     });
     if (expected_fits && !input.option.settings.utilization) {
       shortfall.outcome.reason = Reason::kMemoryUncertain;
-      shortfall.outcome.args.emplace_back("expected", human(rank->device.expected));
+      shortfall.expected = rank->device.expected;
     }
   }
   answer.shortfalls.push_back(std::move(shortfall));

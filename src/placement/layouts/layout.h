@@ -59,12 +59,18 @@ struct LayoutInput {
   bool uncertain = false;                 // claim `expected` instead of `high`
 };
 
-/// The outcomes of layout, memory, RAM and disk when a strategy finds nothing, and how far off it was.
+/// The outcomes of layout, memory, RAM and disk when a strategy finds nothing, and how far off it was. The words are
+/// added by worded() for the one that is shown.
 struct Shortfall {
   RuleId rule = RuleId::kLayout;
   RuleOutcome outcome;
   Bytes missing;
+  std::string_view layout{};
+  std::optional<std::uint16_t> position{};  // of the device that is too small
+  std::optional<Bytes> expected{};          // what would fit: memory_uncertain
 };
+/// The outcome with layout, place and expected bytes in words.
+RuleOutcome worded(Shortfall shortfall, const WorkerEntry& entry);
 
 struct LayoutAnswer {
   std::vector<Candidate> candidates;

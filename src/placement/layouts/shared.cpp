@@ -29,7 +29,7 @@ Bytes allocatable(const fleet::DeviceCapacity& c, Bytes given_back) {
 Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
   Ledger ledger;
   const auto& devices = entry.worker.devices;
-  ledger.instances.resize(devices.size());
+  ledger.instances = entry.instances;
   std::vector<Bytes> back(devices.size());
   Bytes memory_back;
   for (const auto& o : entry.occupants) {
@@ -37,11 +37,8 @@ Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
     const bool replaced = context.request.replaces && o.deployment == *context.request.replaces;
     if (!replaced) ++(o.deployment == context.request.deployment ? ledger.own : ledger.others);
     if (replaced) memory_back += std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()));
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-      if (!replaced) {
-        ledger.instances[i] += mentions(o.claim, devices[i].id) ? 1U : 0U;
-        continue;
-      }
+    for (std::size_t i = 0; replaced && i < devices.size(); ++i) {
+      if (mentions(o.claim, devices[i].id)) --ledger.instances[i];
       back[i] += held(o, devices[i].id);
       if (devices[i].unified_memory) memory_back += held(o, devices[i].id);
     }
@@ -69,17 +66,31 @@ Shortfall check_claims(const LayoutInput& input,
     const Bytes missing = claims[i].minus_or_zero(have);
     if (missing <= worst.missing) continue;
     worst = {RuleId::kMemory,
-             RuleOutcome::reject(Reason::kFreeMemory,
-                                 {{"layout", std::string(layout)}, {"where", device_title(input.entry, positions[i])}})
-                 .with(claims[i], have),
-             missing};
+             RuleOutcome::reject(Reason::kFreeMemory).with(claims[i], have),
+             missing,
+             layout,
+             positions[i],
+             {}};
   }
   if (worst.missing.value > 0) return worst;
   if (pool <= input.ledger.memory) return worst;
   const bool shared = pool != memory_claim;
   return {RuleId::kRam,
           RuleOutcome::reject(shared ? Reason::kPoolShort : Reason::kRamShort).with(pool, input.ledger.memory),
-          pool.minus_or_zero(input.ledger.memory)};
+          pool.minus_or_zero(input.ledger.memory),
+          layout,
+          {},
+          {}};
+}
+
+RuleOutcome worded(Shortfall shortfall, const WorkerEntry& entry) {
+  auto& args = shortfall.outcome.args;
+  if (!shortfall.layout.empty()) {
+    args.emplace_back("layout", std::string(shortfall.layout));
+    args.emplace_back("where", shortfall.position ? device_title(entry, *shortfall.position) : "the host");
+  }
+  if (shortfall.expected) args.emplace_back("expected", human(*shortfall.expected));
+  return std::move(shortfall.outcome);
 }
 
 Candidate make_candidate(const LayoutInput& input, std::string_view layout) {

@@ -92,6 +92,8 @@ StaticChain best_version(Context& context, const Option& option, const WorkerEnt
     if (!first && grade(chain) <= grade(best)) continue;
     best = std::move(chain);
     first = false;
+    // No version changes what the request or the model's format decides, and nothing beats a clean pass.
+    if (best.blocked ? best.rejected_at <= index(RuleId::kFormat) : best.warns == 0) break;
   }
   return best;
 }

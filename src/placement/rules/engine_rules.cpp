@@ -67,6 +67,8 @@ RuleOutcome format_rule(const StaticInput& in, RowState&) {
 
 RuleOutcome engine_os(const StaticInput& in, RowState& state) {
   const auto& worker = in.entry.worker;
+  if (worker.os.empty() && !state.rows.empty() && !in.context.snapshot.carries("os"))
+    return RuleOutcome::source_lacks();
   std::set<std::string> needs;
   for (const auto* row : state.rows)
     for (const auto& os : row->os) needs.insert(os_title(os));
@@ -100,6 +102,7 @@ RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
 }
 
 RuleOutcome engine_arch(const StaticInput& in, RowState& state) {
+  if (in.entry.worker.arch.empty() && !in.context.snapshot.carries("arch")) return RuleOutcome::source_lacks();
   std::set<std::string> needs;
   for (const auto* row : state.rows) needs.insert(row->arch.begin(), row->arch.end());
   state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, in.entry.worker.arch); });
