@@ -30,22 +30,35 @@ Error at(const fleet::Worker& w, std::string_view what) {
   return invalid(fmt::format("worker \"{}\": {}", printable(w.name.empty() ? w.id : w.name), what));
 }
 
+/// "used_bytes is 9, must be at most memory_total_bytes, 8".
+Result<void> check_used(const fleet::Worker& w, const std::string& where, Bytes used, Bytes total) {
+  if (total.value == 0) return at(w, where + "memory_total_bytes is 0, must be > 0");
+  if (used > total)
+    return at(w,
+              fmt::format(
+                  "{}memory_used_bytes is {}, must be at most memory_total_bytes, {}", where, used.value, total.value));
+  return {};
+}
+
 Result<void> normalise_device(fleet::Worker& w, std::size_t i) {
   auto& d = w.devices[i];
   d.vendor = to_lower(d.vendor);
-  if (d.vendor.empty()) return at(w, fmt::format("devices[{}].vendor is missing", i));
+  if (d.vendor.empty()) return at(w, fmt::format("devices[{}].vendor is empty", i));
   if (d.framework.empty())
     for (const auto& row : kFrameworks)
       if (row.vendor == d.vendor) d.framework = row.framework;
   if (d.framework.empty())
     return at(w, fmt::format("devices[{}].framework is missing for vendor \"{}\"", i, printable(d.vendor)));
+  if (d.index < 0) return at(w, fmt::format("devices[{}].index is {}, must be 0 or more", i, d.index));
   if (d.index == 0) d.index = static_cast<int>(i);
-  if (d.id.empty()) d.id = fmt::format("{}:{}", d.framework, i);
+  if (d.id.empty()) d.id = fmt::format("{}:{}", d.framework, d.index);
   if (d.id.find('/') != std::string::npos)
     return at(w, fmt::format("devices[{}].id \"{}\" must not hold '/'", i, printable(d.id)));
+  for (std::size_t k = 0; k < i; ++k)
+    if (w.devices[k].id == d.id)
+      return at(w, fmt::format("devices[{}] and devices[{}] have the same id \"{}\"", k, i, printable(d.id)));
   if (d.name.empty()) d.name = d.vendor;
-  if (d.memory_total_bytes.value == 0) return at(w, fmt::format("devices[{}].memory_total_bytes is 0, must be > 0", i));
-  return {};
+  return check_used(w, fmt::format("devices[{}].", i), d.memory_used_bytes, d.memory_total_bytes);
 }
 
 template <class Has>
@@ -105,7 +118,9 @@ Result<fleet::Worker> normalised(fleet::Worker w) {
   if (w.arch == "x86_64") w.arch = "amd64";
   if (w.arch == "aarch64") w.arch = "arm64";
   if (w.arch.empty()) return at(w, "arch is missing: amd64 or arm64");
-  if (w.memory_total_bytes.value == 0) return at(w, "memory_total_bytes is 0, must be > 0");
+  TRY_VOID(check_used(w, "", w.memory_used_bytes, w.memory_total_bytes));
+  if (w.devices.size() > fleet::kDevicesMax)
+    return at(w, fmt::format("devices has {} entries, at most {}", w.devices.size(), fleet::kDevicesMax));
   for (std::size_t i = 0; i < w.devices.size(); ++i) TRY_VOID(normalise_device(w, i));
   w.labels.emplace("os", w.os);
   w.labels.emplace("arch", w.arch);
@@ -114,8 +129,11 @@ Result<fleet::Worker> normalised(fleet::Worker w) {
 }
 
 Result<FleetFile> normalised(FleetFile file) {
+  std::set<std::string> names, ids;
   for (auto& w : file.workers) {
     TRY(w, normalised(std::move(w)));
+    if (!names.insert(w.cluster + "/" + w.name).second) return at(w, "two workers of one cluster have this name");
+    if (!ids.insert(w.id).second) return at(w, fmt::format("another worker has the id \"{}\" too", printable(w.id)));
   }
   for (const auto& [name, list] : file.occupants) {
     const bool known = !nobody(file, [&](const auto& w) { return w.name == name; });

@@ -14,6 +14,7 @@
 #include "fleet/decision.h"
 #include "fleet/request.h"
 #include "fleet/snapshot.h"
+#include "wire/rules.h"
 
 namespace berth::wire {
 
@@ -23,6 +24,7 @@ struct FleetFile {
   std::set<std::string> not_carried;  // inputs that this file never has; what no worker tells is added by itself
 };
 DESCRIBE(FleetFile, workers, occupants, not_carried);
+constexpr FieldRules field_rules(Tag<FleetFile>) { return {{"workers"}}; }
 
 /// Where facts are read from, relative to the file that says so.
 struct FactsFrom {
@@ -41,6 +43,7 @@ struct VariantFile {
   std::optional<FactsFrom> facts_from;
 };
 DESCRIBE(VariantFile, name, source, facts, facts_from);
+constexpr FieldRules field_rules(Tag<VariantFile>) { return {{"name"}}; }
 
 struct DeploymentFile {
   std::string name;
@@ -77,6 +80,7 @@ DESCRIBE(DeploymentFile,
          accept,
          priority,
          partial);
+constexpr FieldRules field_rules(Tag<DeploymentFile>) { return {{"name"}}; }
 
 /// What a scenario demands of one worker's line. Lists are of rule names.
 struct ExpectLine {
@@ -89,6 +93,7 @@ struct ExpectLine {
   std::optional<bool> would_fit;
 };
 DESCRIBE(ExpectLine, worker, engine, rejects, reasons, not_evaluated, passes, would_fit);
+constexpr FieldRules field_rules(Tag<ExpectLine>) { return {{"worker"}}; }
 
 struct ExpectPlan {
   std::string worker;
@@ -118,6 +123,7 @@ struct ScenarioFile {
   Expect expect;
 };
 DESCRIBE(ScenarioFile, title, fleet, request, policy, expect);
+constexpr FieldRules field_rules(Tag<ScenarioFile>) { return {{"title", "fleet", "request", "expect"}}; }
 
 /// Strict. Errors: kInvalid with path, value and what is allowed.
 Result<FleetFile> read_fleet_file(std::string_view text);

@@ -24,7 +24,8 @@ struct RawJson {
   std::string text = "null";
 };
 
-/// Compact, members in described order, absent optionals left out.
+/// Compact, members in described order; absent optionals are left out, empty lists and maps written. Sizes above 2^53−1
+/// are written as that; any other integer above it, and a number that is not finite, is our own bug (ASSERT).
 template <class T>
 std::string to_json(const T& value);
 /// The same with two spaces of indentation, for people.

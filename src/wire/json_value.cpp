@@ -1,7 +1,7 @@
 #include "wire/json_value.h"
 
+#include <cmath>
 #include <fmt/format.h>
-#include <set>
 
 #include "base/text.h"
 
@@ -10,101 +10,120 @@ namespace {
 
 namespace json = boost::json;
 
-/// Boost.JSON keeps the last of duplicate keys in silence; a scan of the text finds them before.
-class DuplicateFinder {
- public:
-  explicit DuplicateFinder(std::string_view text) : text_(text) {}
+/// Length of the well-formed UTF-8 character at `at`; 0 when there is none.
+std::size_t character_size(std::string_view text, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  const std::size_t size = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  return at + size <= text.size() && is_utf8(text.substr(at, size)) ? size : 0;
+}
 
-  /// The text is known to be valid JSON of bounded depth.
-  std::optional<std::string> find() {
-    std::vector<std::set<std::string, std::less<>>> keys;
-    std::vector<bool> object;
-    bool expect_key = false;
-    for (at_ = 0; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (c == '{' || c == '[') {
-        object.push_back(c == '{');
-        keys.emplace_back();
-        expect_key = c == '{';
-      } else if (c == '}' || c == ']') {
-        object.pop_back();
-        keys.pop_back();
-        expect_key = false;
-      } else if (c == ',') {
-        expect_key = !object.empty() && object.back();
-      } else if (c == '"') {
-        const std::string raw = quoted();
-        if (!expect_key) continue;
-        expect_key = false;
-        if (!keys.back().insert(raw).second) return raw;
-      }
+void write_text(std::string& out, std::string_view text) {
+  out += '"';
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += {'\\', c};
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (byte < 0x20 || byte == 0x7F) {
+      out += fmt::format("\\u{:04x}", byte);
+    } else if (byte < 0x80) {
+      out += c;
+    } else {
+      const std::size_t size = character_size(text, i);
+      out += size == 0 ? "\uFFFD" : text.substr(i, size);
+      i += size == 0 ? 1 : size;
+      continue;
     }
-    return std::nullopt;
+    ++i;
   }
+  out += '"';
+}
 
- private:
-  /// Decoded so that "\u0061" and "a" are one key.
-  std::string quoted() {
-    const std::size_t from = at_;
-    for (++at_; text_[at_] != '"'; ++at_)
-      if (text_[at_] == '\\') ++at_;
-    const auto raw = text_.substr(from, at_ - from + 1);
-    if (raw.find('\\') == std::string_view::npos) return std::string(raw.substr(1, raw.size() - 2));
-    boost::system::error_code ec;
-    const json::value v = json::parse(json::string_view(raw.data(), raw.size()), ec);
-    return ec ? std::string(raw) : std::string(v.as_string());
+void write_double(std::string& out, double number) {
+  if (!std::isfinite(number)) {
+    out += "null";  // "1e999" reads as infinity, which JSON cannot spell
+    return;
   }
+  const std::string text = fmt::format("{}", number);
+  out += text;
+  // A double stays one when it is read again.
+  if (text.find_first_of(".e") == std::string::npos) out += ".0";
+}
 
-  std::string_view text_;
-  std::size_t at_ = 0;
-};
+void write_scalar(std::string& out, const json::value& v) {
+  switch (v.kind()) {
+    case json::kind::null:
+    case json::kind::array:
+    case json::kind::object:
+      out += "null";
+      break;
+    case json::kind::bool_:
+      out += v.get_bool() ? "true" : "false";
+      break;
+    case json::kind::int64:
+      out += std::to_string(v.get_int64());
+      break;
+    case json::kind::uint64:
+      out += std::to_string(v.get_uint64());
+      break;
+    case json::kind::double_:
+      write_double(out, v.get_double());
+      break;
+    case json::kind::string:
+      write_text(out, v.get_string());
+      break;
+  }
+}
 
-void write_pretty(std::string& out, const json::value& v, std::size_t depth) {
-  const std::string pad(2 * (depth + 1), ' '), end(2 * depth, ' ');
-  if (const auto* o = v.if_object(); o != nullptr && !o->empty()) {
-    out += "{\n";
-    bool first = true;
-    for (const auto& [key, item] : *o) {
-      if (!first) out += ",\n";
-      first = false;
-      out += pad + json::serialize(json::value(key)) + ": ";
-      write_pretty(out, item, depth + 1);
+/// `pretty`: two spaces of indentation a level, from `depth` on.
+void write(std::string& out, const json::value& v, bool pretty, std::size_t depth) {
+  const auto* object = v.if_object();
+  const auto* array = v.if_array();
+  if (object == nullptr && array == nullptr) return write_scalar(out, v);
+  const bool is_object = object != nullptr;
+  const bool empty = is_object ? object->empty() : array->empty();
+  out += is_object ? '{' : '[';
+  bool first = true;
+  const auto next_line = [&](std::size_t level) {
+    if (pretty && !empty) out += "\n" + std::string(2 * level, ' ');
+  };
+  const auto begin_item = [&] {
+    if (!first) out += ',';
+    first = false;
+    next_line(depth + 1);
+  };
+  if (is_object) {
+    for (const auto& [key, item] : *object) {
+      begin_item();
+      write_text(out, key);
+      out += pretty ? ": " : ":";
+      write(out, item, pretty, depth + 1);
     }
-    out += "\n" + end + "}";
-  } else if (const auto* a = v.if_array(); a != nullptr && !a->empty()) {
-    out += "[\n";
-    for (std::size_t i = 0; i < a->size(); ++i) {
-      if (i > 0) out += ",\n";
-      out += pad;
-      write_pretty(out, (*a)[i], depth + 1);
-    }
-    out += "\n" + end + "]";
   } else {
-    out += json::serialize(v);
+    for (const auto& item : *array) {
+      begin_item();
+      write(out, item, pretty, depth + 1);
+    }
   }
+  next_line(depth);
+  out += is_object ? '}' : ']';
 }
 
 }  // namespace
 
-Result<json::value> parse_value(std::string_view text) {
-  if (text.size() > kJsonBytesMax)
-    return fail(Code::kTooLarge, fmt::format("JSON has {} bytes, at most {}", text.size(), kJsonBytesMax));
-  json::parse_options options;
-  options.max_depth = kJsonDepthMax;
-  json::parser parser({}, options);
-  boost::system::error_code ec;
-  const std::size_t used = parser.write(text.data(), text.size(), ec);
-  if (ec) return invalid(fmt::format("JSON: {} at byte {}", ec.message(), used));
-  if (const auto twice = DuplicateFinder(text).find())
-    return invalid(fmt::format("JSON: the key \"{}\" stands twice in one object", printable(*twice)));
-  return parser.release();
+std::string serialize_value(const json::value& value) {
+  std::string out;
+  write(out, value, false, 0);
+  return out;
 }
-
-std::string serialize_value(const json::value& value) { return json::serialize(value); }
 
 std::string pretty_value(const json::value& value) {
   std::string out;
-  write_pretty(out, value, 0);
+  write(out, value, true, 0);
   return out;
 }
 

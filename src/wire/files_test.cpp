@@ -1,0 +1,155 @@
+#include "wire/files.h"
+
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <sstream>
+
+namespace berth::wire {
+namespace {
+
+constexpr std::string_view kHead = "name: a\nos: linux\narch: amd64\nmemory_total_bytes: 64GiB\n";
+
+std::string profile_error(const std::string& text) {
+  const auto worker = read_profile(text);
+  return worker ? "no error" : worker.error().message;
+}
+std::string fleet_error(const std::string& text) {
+  const auto file = read_fleet_file(text);
+  return file ? "no error" : file.error().message;
+}
+std::string with_device(std::string_view device) { return fmt::format("{}devices: [{{{}}}]\n", kHead, device); }
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::stringstream out;
+  out << file.rdbuf();
+  return out.str();
+}
+
+TEST_CASE("what people leave out of a worker is filled in") {
+  const auto w = read_profile(
+      "name: rack-1\nos: macOS\narch: aarch64\nmemory_total_bytes: 64GiB\nlabels: {os: mine}\n"
+      "devices:\n  - {vendor: Apple, memory_total_bytes: 48GiB}\n  - {vendor: nvidia, index: 7, memory_total_bytes: "
+      "1GiB}\n");
+  REQUIRE_MESSAGE(w.has_value(), w.error().message);
+  CHECK(w->id == "rack-1");
+  CHECK(w->os == "darwin");
+  CHECK(w->arch == "arm64");
+  CHECK(w->simulated);
+  CHECK(w->labels == std::map<std::string, std::string>{{"arch", "arm64"}, {"os", "mine"}, {"worker-name", "rack-1"}});
+  CHECK(w->devices.at(0).framework == "metal");
+  CHECK(w->devices.at(0).id == "metal:0");
+  CHECK(w->devices.at(0).name == "apple");
+  CHECK(w->devices.at(1).id == "cuda:7");
+  CHECK(normalised(*w).value().devices.at(1).id == "cuda:7");
+}
+
+TEST_CASE("every vendor of the table has its framework, another needs one") {
+  for (const auto& [vendor, framework] : std::map<std::string, std::string>{
+           {"amd", "rocm"}, {"ascend", "cann"}, {"mthreads", "musa"}, {"hygon", "dtk"}}) {
+    const auto w = read_profile(with_device(fmt::format("vendor: {}, memory_total_bytes: 1", vendor)));
+    REQUIRE(w.has_value());
+    CHECK(w->devices.at(0).framework == framework);
+  }
+  CHECK(profile_error(with_device("vendor: acme, memory_total_bytes: 1")) ==
+        "worker \"a\": devices[0].framework is missing for vendor \"acme\"");
+  CHECK(profile_error(with_device("vendor: acme, framework: acmert, memory_total_bytes: 1")) == "no error");
+}
+
+TEST_CASE("a worker that cannot be is refused with field, value and limit") {
+  CHECK(profile_error("name: a\nos: beos\narch: amd64\nmemory_total_bytes: 1\n") ==
+        "worker \"a\": os is \"beos\", must be linux, darwin or windows");
+  CHECK(profile_error("name: a\nos: linux\narch: amd64\nmemory_total_bytes: 0\n") ==
+        "worker \"a\": memory_total_bytes is 0, must be > 0");
+  CHECK(profile_error("name: a\nos: linux\narch: amd64\nmemory_total_bytes: -1\n") ==
+        "line 4: $.memory_total_bytes must be an integer from 0 to 9007199254740991, got -1");
+  CHECK(profile_error("name: a\nos: linux\narch: amd64\nmemory_total_bytes: 5\nmemory_used_bytes: 6\n") ==
+        "worker \"a\": memory_used_bytes is 6, must be at most memory_total_bytes, 5");
+  CHECK(profile_error("name: A b\nos: linux\narch: amd64\nmemory_total_bytes: 5\n") ==
+        "worker \"A b\": name must be 1 to 63 of a-z, 0-9, '-', '.', '_', starting with a letter or digit");
+  CHECK(profile_error("name: a\nos: linux\nmemory_total_bytes: 5\n") == "line 1: $.arch is missing");
+  CHECK(profile_error(with_device("vendor: nvidia, memory_total_bytes: 0")) ==
+        "worker \"a\": devices[0].memory_total_bytes is 0, must be > 0");
+  CHECK(profile_error(with_device("vendor: nvidia, memory_total_bytes: 5, index: -1")) ==
+        "worker \"a\": devices[0].index is -1, must be 0 or more");
+  CHECK(profile_error(with_device("vendor: nvidia, id: a/b, memory_total_bytes: 5")) ==
+        "worker \"a\": devices[0].id \"a/b\" must not hold '/'");
+  CHECK(profile_error(with_device("vendor: nvidia, id: x, memory_total_bytes: 5}, "
+                                  "{vendor: nvidia, id: x, memory_total_bytes: 5")) ==
+        "worker \"a\": devices[0] and devices[1] have the same id \"x\"");
+}
+
+TEST_CASE("names and ids are unique in a fleet file, occupants sit on known workers") {
+  const std::string one = "{name: a, os: linux, arch: amd64, memory_total_bytes: 1}";
+  CHECK(fleet_error("workers:\n  - " + one + "\n  - " + one + "\n") ==
+        "worker \"a\": two workers of one cluster have this name");
+  CHECK(
+      fleet_error("workers:\n  - " + one + "\n  - {name: b, id: a, os: linux, arch: amd64, memory_total_bytes: 1}\n") ==
+      "worker \"b\": another worker has the id \"a\" too");
+  CHECK(fleet_error("workers:\n  - " + one + "\noccupants: {c: []}\n") == "occupants: there is no worker \"c\"");
+}
+
+TEST_CASE("a fleet file becomes a snapshot that says what it does not carry") {
+  const auto file = read_fleet_file("workers:\n  - {name: a, os: linux, arch: amd64, memory_total_bytes: 1GiB}\n");
+  REQUIRE_MESSAGE(file.has_value(), file.error().message);
+  const auto snapshot = to_snapshot(*file);
+  REQUIRE(snapshot.has_value());
+  CHECK(snapshot->size() == 1);
+  CHECK_FALSE(snapshot->carries("engines"));
+  auto more = *file;
+  more.workers[0].engines.emplace();
+  CHECK(to_snapshot(more).value().carries("engines"));
+}
+
+TEST_CASE("a deployment file becomes a canonical request, facts come from one place") {
+  const auto file = read_deployment_file(
+      "name: m\nreplicas: 2\nfacts_from: {gguf: m.gguf, metadata_only: true}\n"
+      "variants:\n  - {name: q4, facts: {name: given}}\n  - {name: q8}\n");
+  REQUIRE_MESSAGE(file.has_value(), file.error().message);
+  std::vector<std::string> asked;
+  const auto read = [&](const FactsFrom& from) -> Result<fleet::ModelFacts> {
+    asked.push_back(from.gguf);
+    fleet::ModelFacts facts;
+    facts.name = "read";
+    return facts;
+  };
+  const auto request = to_request(*file, read);
+  REQUIRE_MESSAGE(request.has_value(), request.error().message);
+  CHECK(request->deployment == "m");
+  CHECK(request->model == "m");
+  CHECK(request->replicas == 2);
+  CHECK(request->facts.value().name == "read");
+  REQUIRE(request->variants.size() == 2);
+  CHECK(request->variants[0].facts.value().name == "given");
+  CHECK_FALSE(request->variants[1].facts.has_value());
+  CHECK(asked == std::vector<std::string>{"m.gguf"});
+
+  auto both = *file;
+  both.facts.emplace();
+  CHECK(to_request(both, read).error().message == "request: give facts or facts_from, not both");
+  const auto broken = [](const FactsFrom&) -> Result<fleet::ModelFacts> { return invalid("no such file"); };
+  CHECK(to_request(*file, broken).error().message == "request.facts_from: no such file");
+  CHECK(read_deployment_file("replicas: 2\n").error().message == "line 1: $.name is missing");
+}
+
+TEST_CASE("the examples and every scenario are read") {
+  namespace fs = std::filesystem;
+  std::size_t scenarios = 0;
+  for (const auto& entry : fs::recursive_directory_iterator("tests/scenarios")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++scenarios;
+    const auto file = read_scenario_file(text_of(entry.path()));
+    CHECK_MESSAGE(file.has_value(), entry.path().string() << ": " << (file ? "" : file.error().message));
+    if (file) CHECK(to_snapshot(file->fleet).has_value());
+  }
+  CHECK(scenarios > 0);
+  CHECK(read_fleet_file(text_of("examples/seed/fleet.yaml")).has_value());
+  CHECK(read_profile(text_of("examples/seed/linux-gpu-01.yaml")).has_value());
+  CHECK(read_deployment_file(text_of("examples/seed/deployment.yaml")).has_value());
+}
+
+}  // namespace
+}  // namespace berth::wire
