@@ -1,0 +1,74 @@
+#include "sim/faults.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace berth::sim {
+namespace {
+
+constexpr std::uint64_t kMeanGapSeconds = 8;
+constexpr std::uint64_t kShortSeconds = 4;  // within the grace of a reconnect
+constexpr std::uint64_t kLongSeconds = 90;  // beyond every patience of the server
+constexpr Duration kSecond{1'000};
+
+std::int64_t seconds(Duration d) { return d / kSecond; }
+
+}  // namespace
+
+std::string_view fault_name(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kDisconnect:
+      return "disconnect";
+    case FaultKind::kLostHeartbeats:
+      return "lost_heartbeats";
+    case FaultKind::kLate:
+      return "late";
+    case FaultKind::kDuplicates:
+      return "duplicates";
+    case FaultKind::kEngineCrash:
+      return "engine_crash";
+    case FaultKind::kDeviceGone:
+      return "device_gone";
+    case FaultKind::kStranger:
+      return "stranger";
+    case FaultKind::kStoreConflict:
+      return "store_conflict";
+    case FaultKind::kServerRestart:
+      return "server_restart";
+  }
+  return "";
+}
+
+bool FaultPlan::active(FaultKind kind, std::size_t worker, Duration now) const {
+  return std::any_of(faults.begin(), faults.end(), [&](const Fault& f) {
+    return f.kind == kind && f.worker == worker && f.at <= now && now < f.at + f.lasts;
+  });
+}
+
+std::string FaultPlan::text() const {
+  std::string out;
+  for (const auto& f : faults)
+    out += fmt::format(
+        "fault at={}s lasts={}s kind={} worker={}\n", seconds(f.at), seconds(f.lasts), fault_name(f.kind), f.worker);
+  return out;
+}
+
+FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase) {
+  FaultPlan plan;
+  Duration at = kSecond * 5;
+  while (at < phase) {
+    Fault f;
+    f.at = at;
+    f.kind = static_cast<FaultKind>(rng.below(kFaultKinds));
+    f.worker = rng.below(workers);
+    const std::uint64_t longest = rng.chance(1, 2) ? kShortSeconds : kLongSeconds;
+    f.lasts = std::min<Duration>(kSecond * static_cast<std::int64_t>(1 + rng.below(longest)), phase - at);
+    const bool of_server = f.kind == FaultKind::kStoreConflict || f.kind == FaultKind::kServerRestart;
+    if (of_server) f.worker = 0;
+    plan.faults.push_back(f);
+    at += kSecond * static_cast<std::int64_t>(1 + rng.below(2 * kMeanGapSeconds));
+  }
+  return plan;
+}
+
+}  // namespace berth::sim

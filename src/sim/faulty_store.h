@@ -1,0 +1,54 @@
+#pragma once
+// A store whose commits fail when told to, and that shows every committed state to a checker.
+
+#include <functional>
+#include <utility>
+
+#include "store/store.h"
+
+namespace berth::sim {
+
+class FaultyStore final : public store::Store {
+ public:
+  FaultyStore(store::Store& inner, std::function<bool()> fails, std::function<void()> committed)
+      : inner_(inner), fails_(std::move(fails)), committed_(std::move(committed)) {}
+
+  Result<store::Committed> commit(store::Batch batch, Duration timeout, store::Shortfall* shortfall) override {
+    if (fails_()) return fail(Code::kConflict, "the simulation refuses this commit");
+    auto done = inner_.commit(std::move(batch), timeout, shortfall);
+    if (done) committed_();
+    return done;
+  }
+  Result<std::uint64_t> next_epoch() override { return inner_.next_epoch(); }
+  Result<store::Object> get(std::string_view kind, std::string_view id) override { return inner_.get(kind, id); }
+  Result<store::Object> get_by_name(std::string_view kind, std::string_view name) override {
+    return inner_.get_by_name(kind, name);
+  }
+  Result<store::Page> list(const store::ListQuery& query) override { return inner_.list(query); }
+  Result<store::State> read_state(const std::vector<std::string>& kinds) override { return inner_.read_state(kinds); }
+  Result<std::vector<store::ClaimRow>> list_claims(const store::ClaimQuery& query) override {
+    return inner_.list_claims(query);
+  }
+  Result<std::vector<store::Event>> list_events(const store::EventQuery& query) override {
+    return inner_.list_events(query);
+  }
+  Result<store::DecisionRow> get_decision(std::string_view id) override { return inner_.get_decision(id); }
+  Result<std::vector<store::DecisionRow>> list_decisions(std::string_view deployment, std::size_t limit) override {
+    return inner_.list_decisions(deployment, limit);
+  }
+  Result<std::vector<store::UsageSum>> usage(const store::UsageQuery& query) override { return inner_.usage(query); }
+  Result<std::vector<store::AuditRow>> list_audit(std::size_t limit) override { return inner_.list_audit(limit); }
+  Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
+    return inner_.changes_since(revision, limit);
+  }
+  Result<std::uint64_t> revision() override { return inner_.revision(); }
+  [[nodiscard]] store::Stats stats() const override { return inner_.stats(); }
+  void set_listener(Listener listener) override { inner_.set_listener(std::move(listener)); }
+
+ private:
+  store::Store& inner_;
+  std::function<bool()> fails_;
+  std::function<void()> committed_;
+};
+
+}  // namespace berth::sim
