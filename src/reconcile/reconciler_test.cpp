@@ -1,0 +1,254 @@
+// One worker with one device, driven by hand: what the reconciler makes of what people and workers say.
+#include "reconcile/reconciler.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <utility>
+
+#include "placement/testing.h"
+#include "store/memory/memory_store.h"
+
+namespace berth::reconcile {
+namespace {
+
+using namespace placement::testing;
+using fleet::InstanceState;
+using fleet::Verdict;
+using fleet::WorkerState;
+
+constexpr Duration kSecond{1'000};
+
+struct Cluster {
+  std::unique_ptr<store::Store> store = store::make_memory_store();
+  std::uint64_t ids = 0;
+  std::unique_ptr<Reconciler> server;
+  Time now{Duration{1'700'000'000'000}};
+  std::string worker;
+  Bytes used;  // of the device, by a stranger
+
+  explicit Cluster(bool joined = true) {
+    start();
+    if (joined) join();
+  }
+  void start() {
+    Options options;
+    options.catalog = catalog();
+    options.new_id = [this] { return fmt::format("id-{}", ++ids); };
+    server = std::make_unique<Reconciler>(*store, std::move(options));
+    REQUIRE(server->load(now).has_value());
+  }
+  [[nodiscard]] wire::Inventory inventory() const {
+    wire::Inventory out{.worker = linux_worker("w1", Bytes(16 * kGiB)), .instances = {}};
+    auto device = cuda_device("gpu-0", Bytes(8 * kGiB));
+    device.memory_used_bytes = used;
+    out.worker.devices = {std::move(device)};
+    return out;
+  }
+  void join(std::vector<wire::InstanceReport> running = {}) {
+    wire::Hello hello;
+    hello.worker_id = worker;
+    hello.name = "w1";
+    const auto id = server->join(hello, "", now);
+    REQUIRE(id.has_value());
+    worker = *id;
+    auto report = inventory();
+    report.instances = std::move(running);
+    server->inventory(worker, std::move(report), now);
+    server->tick(now);
+  }
+  void pass(Duration time) {
+    now += time;
+    server->tick(now);
+  }
+  void beat() {
+    wire::Heartbeat h;
+    h.devices_used = {{"gpu-0", used}};
+    server->heartbeat(worker, std::move(h), now);
+    server->tick(now);
+  }
+  void say(const std::string& instance, InstanceState state, bool gone = false) {
+    wire::InstanceReport r{.instance = instance, .attempt = 1, .status = {}, .secret = "", .gone = gone};
+    r.status.state = state;
+    server->report(worker, r, now);
+    server->tick(now);
+  }
+  /// A model of about `gib` GiB that must lie on the device whole.
+  void create(const std::string& name, std::uint64_t gib, std::uint32_t replicas = 1) {
+    REQUIRE(server->create_deployment(name, spec(gib, replicas), now).has_value());
+    server->tick(now);
+  }
+  static fleet::DeploymentSpec spec(std::uint64_t gib, std::uint32_t replicas) {
+    fleet::DeploymentSpec s;
+    s.request = placement::testing::request_for(llama_facts({.layers = 8, .layer_bytes = gib * kGiB / 8}));
+    s.request.settings.cpu_offload = false;
+    s.request.restriction.devices = {"w1/gpu-0"};
+    s.request.replicas = replicas;
+    return s;
+  }
+  [[nodiscard]] std::vector<InstanceObject> instances() const { return server->view()->instances; }
+  [[nodiscard]] DeploymentObject deployment(const std::string& name) const {
+    for (const auto& d : server->view()->deployments)
+      if (d.meta.name == name) return d;
+    FAIL("no deployment " << name);
+    return {};
+  }
+  [[nodiscard]] std::size_t claims() const {
+    const auto rows = store->list_claims({});
+    REQUIRE(rows.has_value());
+    return rows->size();
+  }
+  [[nodiscard]] fleet::DeviceCapacity device() const {
+    const auto* entry = server->view()->snapshot->find(worker);
+    REQUIRE(entry != nullptr);
+    return entry->capacity.front();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a deployment is placed, becomes ready, is deleted, and all its claims go") {
+  Cluster c;
+  c.create("chat", 2);
+  REQUIRE(c.instances().size() == 1);
+  const auto id = c.instances().front().meta.id;
+  CHECK(c.instances().front().status.state == InstanceState::kScheduled);
+  CHECK(c.claims() == 2);  // the device and host RAM
+  CHECK(c.deployment("chat").status.verdict == Verdict::kFits);
+  const auto desired = c.server->desired(c.worker);
+  REQUIRE(desired.instances.size() == 1);
+  CHECK(desired.instances.front().run);
+  for (const auto state : {InstanceState::kPreparing, InstanceState::kStarting, InstanceState::kReady})
+    c.say(id, state);
+  CHECK(c.deployment("chat").status.ready_replicas == 1);
+  REQUIRE(c.server->delete_deployment("chat", c.now).has_value());
+  c.server->tick(c.now);
+  CHECK(c.instances().front().status.state == InstanceState::kStopping);
+  CHECK_FALSE(c.server->desired(c.worker).instances.front().run);
+  CHECK(c.claims() == 2);  // until the worker says that the memory is back
+  c.say(id, InstanceState::kStopping, true);
+  CHECK(c.instances().empty());
+  CHECK(c.server->view()->deployments.empty());
+  CHECK(c.claims() == 0);
+}
+
+TEST_CASE("of three replicas the two that fit are placed, and the status says what the third waits for") {
+  Cluster c;
+  c.create("chat", 2, 3);
+  CHECK(c.instances().size() == 2);
+  const auto d = c.deployment("chat");
+  CHECK(d.status.verdict != Verdict::kFits);
+  CHECK(d.status.fit_count == 0);  // of the one that is missing
+  REQUIRE(d.status.waiting.has_value());
+  CHECK(d.status.waiting->text.starts_with("waiting for a place: "));
+}
+
+TEST_CASE("with partial off nothing is placed unless all replicas fit") {
+  Cluster c;
+  auto spec = Cluster::spec(2, 3);
+  spec.request.partial = false;
+  REQUIRE(c.server->create_deployment("chat", spec, c.now).has_value());
+  c.server->tick(c.now);
+  CHECK(c.instances().empty());
+  CHECK(c.deployment("chat").status.fit_count == 2);
+}
+
+TEST_CASE("claims that the store finds over capacity are not committed, and the placement is tried again") {
+  Cluster c;
+  // Someone else holds the device in the store: the snapshot does not know, the transaction does.
+  store::Batch batch{.at = c.now, .epoch = 0, .operations = {}};
+  batch.add(store::Create{.kind = "instance", .id = "ghost", .name = "ghost", .spec = "{}", .status = "{}"});
+  batch.add(store::SetClaims{.instance = "ghost", .generation = 1, .claims = {{c.worker, "gpu-0", Bytes(7 * kGiB)}}});
+  REQUIRE(c.store->commit(std::move(batch)).has_value());
+  c.create("chat", 2);
+  CHECK(c.instances().empty());
+  CHECK(c.claims() == 1);
+  store::Batch release{.at = c.now, .epoch = 0, .operations = {}};
+  release.add(store::Remove{.kind = "instance", .id = "ghost", .expected_revision = std::nullopt});
+  REQUIRE(c.store->commit(std::move(release)).has_value());
+  c.pass(kSecond);
+  CHECK(c.instances().size() == 1);
+}
+
+TEST_CASE("a worker without heartbeats is not ready, its instance unknown; its inventory brings both back") {
+  Cluster c;
+  c.create("chat", 2);
+  const auto id = c.instances().front().meta.id;
+  c.say(id, InstanceState::kReady);
+  c.pass(controllers::kHeartbeatLate - kSecond);
+  CHECK(c.server->view()->workers.front().worker.state == WorkerState::kReady);
+  c.pass(kSecond);
+  CHECK(c.server->view()->workers.front().worker.state == WorkerState::kNotReady);
+  CHECK(c.instances().front().status.state == InstanceState::kUnknown);
+  CHECK(c.claims() == 2);  // it may still run: nothing else is placed there
+  c.create("other", 1);
+  CHECK(c.instances().size() == 1);
+  c.server->disconnected(c.worker, c.now);
+  wire::InstanceReport running{.instance = id, .attempt = 1, .status = {}, .secret = "", .gone = false};
+  running.status.state = InstanceState::kReady;
+  c.join({running});
+  CHECK(c.server->view()->workers.front().worker.state == WorkerState::kReady);
+  CHECK(c.instances().size() == 2);
+  CHECK(c.deployment("chat").status.ready_replicas == 1);
+}
+
+TEST_CASE("an edit of the template replaces: the old instance goes before the new one is placed") {
+  Cluster c;
+  c.create("chat", 5);
+  const auto old = c.instances().front().meta.id;
+  REQUIRE(c.server->update_deployment("chat", Cluster::spec(4, 1), std::nullopt, c.now).has_value());
+  c.server->tick(c.now);
+  REQUIRE(c.instances().size() == 1);
+  CHECK(c.instances().front().status.stop);
+  c.say(old, InstanceState::kStopping, true);
+  REQUIRE(c.instances().size() == 1);
+  CHECK(c.instances().front().meta.id != old);
+  CHECK(c.instances().front().spec.deployment_generation == 2);
+}
+
+TEST_CASE("a running instance that nobody knows counts as occupant and is not stopped") {
+  Cluster c(false);
+  c.used = Bytes(6 * kGiB);
+  wire::InstanceReport orphan{.instance = "from-before", .attempt = 1, .status = {}, .secret = "", .gone = false};
+  orphan.status.state = InstanceState::kReady;
+  orphan.status.observed = {{"gpu-0", Bytes(6 * kGiB)}};
+  c.join({orphan});
+  CHECK(c.device().claimed == Bytes(6 * kGiB));
+  CHECK(c.device().foreign == Bytes());
+  c.create("chat", 2);
+  CHECK(c.instances().empty());
+  CHECK(c.server->desired(c.worker).instances.empty());
+}
+
+TEST_CASE("foreign use rises at once and falls only after a minute") {
+  Cluster c;
+  CHECK(c.device().foreign == Bytes());
+  c.used = Bytes(4 * kGiB);
+  c.beat();
+  CHECK(c.device().foreign == Bytes(4 * kGiB));
+  c.used = Bytes(kGiB);
+  const auto beats = kForeignFallAfter / kSecond;
+  c.beat();
+  for (std::int64_t i = 1; i < beats; ++i) {
+    c.now += kSecond;
+    c.beat();
+    CHECK(c.device().foreign == Bytes(4 * kGiB));
+  }
+  c.now += kSecond;
+  c.beat();
+  CHECK(c.device().foreign == Bytes(kGiB));
+}
+
+TEST_CASE("a server that starts again keeps claims and places nothing until the inventory is back") {
+  Cluster c;
+  c.create("chat", 2);
+  const auto id = c.instances().front().meta.id;
+  c.start();
+  c.server->tick(c.now);
+  REQUIRE(c.instances().size() == 1);
+  CHECK(c.claims() == 2);
+  CHECK(c.server->view()->workers.front().worker.state != WorkerState::kReady);
+  c.join();
+  CHECK(c.server->desired(c.worker).instances.front().instance == id);
+}
+
+}  // namespace berth::reconcile
