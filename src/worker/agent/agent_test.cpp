@@ -9,7 +9,7 @@
 
 using namespace berth;
 using namespace berth::worker;
-using namespace berth::worker::testing;
+using namespace berth::worker::testing::agents;
 using net::awaitable;
 using wire::MessageType;
 
@@ -250,7 +250,7 @@ TEST_CASE("idle data connections are kept at the number that the server asked fo
     REQUIRE(co_await holds([&w] { return w.server.data.size() == 2; }));
     co_await w.server.send(MessageType::kOpenData, wire::OpenData{.count = 3});
     REQUIRE(co_await holds([&w] { return w.server.data.size() == 5; }));
-    CHECK(w.agent->status().data_connections == 5);
+    REQUIRE(co_await holds([&w] { return w.agent->status().data_connections == 5; }));
   }(world));
 }
 

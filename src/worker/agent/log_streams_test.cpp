@@ -7,7 +7,7 @@
 
 using namespace berth;
 using namespace berth::worker;
-using namespace berth::worker::testing;
+using namespace berth::worker::testing::agents;
 using net::awaitable;
 
 namespace {
@@ -41,7 +41,7 @@ struct LogWorld {
     }(*this));
   }
 
-  Folder folder;
+  testing::Folder folder;
   net::Loop loop;
   net::WorkPool files{"files", 1};
   bool removed = false;

@@ -6,7 +6,7 @@
 
 using namespace berth;
 using namespace berth::worker;
-using namespace berth::worker::testing;
+using namespace berth::worker::testing::agents;
 using net::awaitable;
 
 namespace {

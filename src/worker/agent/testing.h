@@ -18,7 +18,7 @@
 #include "worker/agent/agent.h"
 #include "worker/testing.h"
 
-namespace berth::worker::testing {
+namespace berth::worker::testing::agents {
 
 constexpr net::Millis kMax{20'000};
 inline net::Deadline soon() { return net::Deadline::in(kMax); }
@@ -83,7 +83,7 @@ class FakeServer {
 };
 
 /// 8 GiB of memory, and the devices that a test sets.
-class FakeObserver final : public Observer {
+class FixedMachine final : public Observer {
  public:
   Result<Usage> look() override;
   void set(std::vector<fleet::Device> devices);
@@ -111,7 +111,7 @@ class AgentWorld {
   net::Loop loop;
   FakeServer server;
   std::string fingerprint;  // of the server's certificate, for tests with one
-  FakeObserver observer;
+  FixedMachine observer;
   engines::EngineCatalog catalog;
   std::unique_ptr<EngineProbe> probe = make_http_probe();
   SupervisorOptions supervise;
@@ -129,4 +129,4 @@ class AgentWorld {
 /// An instruction to run (or stop) an instance of the "fake" engine.
 wire::DesiredInstance instruction(const std::string& instance, bool run, std::uint64_t attempt = 1);
 
-}  // namespace berth::worker::testing
+}  // namespace berth::worker::testing::agents

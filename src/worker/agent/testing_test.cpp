@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace berth::worker::testing {
+namespace berth::worker::testing::agents {
 
 using net::awaitable;
 using wire::MessageType;
@@ -91,7 +91,7 @@ std::string FakeServer::log_text(std::uint64_t id) const {
   return text;
 }
 
-Result<Usage> FakeObserver::look() {
+Result<Usage> FixedMachine::look() {
   const std::scoped_lock lock(mutex_);
   Usage usage;
   usage.memory_total_bytes = 8 * kGiB;
@@ -100,7 +100,7 @@ Result<Usage> FakeObserver::look() {
   return usage;
 }
 
-void FakeObserver::set(std::vector<fleet::Device> devices) {
+void FixedMachine::set(std::vector<fleet::Device> devices) {
   const std::scoped_lock lock(mutex_);
   devices_ = std::move(devices);
 }
@@ -174,4 +174,4 @@ wire::DesiredInstance instruction(const std::string& instance, bool run, std::ui
   return out;
 }
 
-}  // namespace berth::worker::testing
+}  // namespace berth::worker::testing::agents
