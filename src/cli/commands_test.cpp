@@ -21,12 +21,17 @@ Surroundings at(const FakeServer& server) {
 
 const std::string kWorkers =
     R"({"items":[{"id":"w1","name":"gpu-01","revision":4,"created_at":"2027-01-15T07:00:00.000Z",)"
-    R"("spec":{"labels":{"os":"linux"},"cordoned":true},"status":{"connected":true,"version":"0.1.0","reason":"",)"
-    R"("worker":{"id":"w1","name":"gpu-01","os":"linux","arch":"amd64","state":"ready","memory_total_bytes":68719476736,)"
-    R"("devices":[{"id":"g0","name":"NVIDIA L4","vendor":"nvidia"},{"id":"g1","name":"NVIDIA L4","vendor":"nvidia"}]}}}]})";
+    R"("spec":{"labels":{"os":"linux"},"cordoned":true},)"
+    R"("status":{"connected":true,"version":"0.1.0","reason":"",)"
+    R"("worker":{"id":"w1",)"
+    R"("name":"gpu-01","os":"linux","arch":"amd64","state":"ready",)"
+    R"("memory_total_bytes":68719476736,)"
+    R"("devices":[{"id":"g0","name":"NVIDIA L4","vendor":"nvidia"},)"
+    R"({"id":"g1","name":"NVIDIA L4","vendor":"nvidia"}]}}}]})";
 
 std::string deployment(std::string_view status) {
-  return R"({"id":"d1","name":"tiny","revision":2,"spec":{"request":{"model":"tiny","replicas":1},"route":"tiny"},"status":)" +
+  return R"({"id":"d1","name":"tiny","revision":2,"spec":{"request":{"model":"tiny","replicas":1},)"
+         R"("route":"tiny"},"status":)" +
          std::string(status) + "}";
 }
 
@@ -166,8 +171,8 @@ TEST_CASE("run waits with the server's sentences, then streams the answer") {
          {200, deployment(R"({"verdict":"fits","fit_count":1,"ready_replicas":1})")}}},
        {"GET /api/v1/instances?deployment=tiny",
         {{200,
-          instances(
-              R"({"state":"starting","waiting":{"text":"waiting for the engine","since":"2027-01-15T07:00:00.000Z"}})")}}},
+          instances(R"({"state":"starting",)"
+                    R"("waiting":{"text":"waiting for the engine","since":"2027-01-15T07:00:00.000Z"}})")}}},
        {"POST /v1/chat/completions",
         {chunk_stream("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n"
                       "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n: keep-alive\n\n"
@@ -233,8 +238,10 @@ TEST_CASE("delete waits until the object is gone") {
 TEST_CASE("describe shows the waiting sentence, the last exit and the claims") {
   const std::string one =
       R"({"name":"tiny-0","spec":{"deployment_name":"tiny","plan":{"engine":"llama.cpp","workers":[{"worker":"w1",)"
-      R"("worker_name":"gpu-01","claim":{"worker":"w1","devices":[{"device":"g0","bytes":1073741824}],"memory_bytes":1024}}]}},)"
-      R"("status":{"state":"failed","restarts":2,"last_exit":{"cause":"out_of_memory","message":"killed","at":"2027-01-15T07:00:00.000Z"},)"
+      R"("worker_name":"gpu-01","claim":)"
+      R"({"worker":"w1","devices":[{"device":"g0","bytes":1073741824}],"memory_bytes":1024}}]}},)"
+      R"("status":{"state":"failed","restarts":2,)"
+      R"("last_exit":{"cause":"out_of_memory","message":"killed","at":"2027-01-15T07:00:00.000Z"},)"
       R"("waiting":{"text":"waiting to restart","since":"2027-01-15T07:00:00.000Z"}}})";
   FakeServer server({{"GET /api/v1/instances/tiny-0", {{200, one}}},
                      {"GET /api/v1/events?object=tiny-0", {{200, R"({"items":[]})"}}}});

@@ -35,7 +35,9 @@ class Description {
                     human(r.reserved_memory_bytes)));
     if (r.disk_free_bytes) row("Disk free", human(*r.disk_free_bytes));
     std::vector<std::string> labels, engines;
-    for (const auto& [key, value] : w.spec.labels) labels.push_back(key + "=" + value);
+    auto all = w.spec.labels;  // those that people set win over those reported
+    all.insert(r.labels.begin(), r.labels.end());
+    for (const auto& [key, value] : all) labels.push_back(key + "=" + value);
     if (r.engines)
       for (const auto& e : *r.engines) engines.push_back(e.engine + (e.version.empty() ? "" : " " + e.version));
     row("Labels", labels.empty() ? "none" : join(labels, ", "));

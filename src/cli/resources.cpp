@@ -57,7 +57,9 @@ Result<Table> workers(const std::string& json, const TableOptions& options) {
     std::vector<std::string> row = {w.name, state_text(w), r.os, r.arch, human(r.memory_total_bytes), hardware(r)};
     if (options.wide) {
       std::vector<std::string> labels;
-      for (const auto& [key, value] : w.spec.labels) labels.push_back(key + "=" + value);
+      auto all = w.spec.labels;  // those that people set win over those reported
+      all.insert(r.labels.begin(), r.labels.end());
+      for (const auto& [key, value] : all) labels.push_back(key + "=" + value);
       row.insert(row.end(),
                  {w.status.connected ? "yes" : "no",
                   or_dash(w.status.version),
