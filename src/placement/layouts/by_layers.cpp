@@ -132,7 +132,11 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
   if (try_split(input, c, answer, false) && drop_unused(input, c)) return true;
   c.positions = positions;
   c.layers = filled(input, c.positions, count);
-  return try_split(input, c, answer, keep) && drop_unused(input, c);
+  if (try_split(input, c, answer, keep) && drop_unused(input, c)) return true;
+  // The last device also holds the output layer, so that the other way round may fit where this one does not.
+  c.positions.assign(positions.rbegin(), positions.rend());
+  c.layers = filled(input, c.positions, count);
+  return try_split(input, c, answer, false) && drop_unused(input, c);
 }
 
 /// A lower bound of the bytes that `count` layers take on devices: skips hopeless searches, never possible ones.
