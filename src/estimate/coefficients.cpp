@@ -10,33 +10,38 @@ struct Row {
   Coefficients values;
 };
 
-constexpr Coefficients row(std::uint32_t ad,
-                           std::uint32_t aq,
-                           std::uint32_t fd,
-                           std::uint32_t fk,
-                           std::uint32_t mk,
-                           std::uint32_t me,
-                           std::uint32_t fa,
-                           std::uint32_t rs = 1) {
+struct Values {
+  std::uint32_t ad = 4, aq = 1, fd = 4, fk = 3, mk = 3, me = 1, fa = 2, rs = 1;
+};
+
+constexpr Coefficients fitted(Values v) {
   return {
-      .ad = ad, .aq = aq, .fd = fd, .fk = fk, .mk = mk, .me = me, .fa = fa, .rd = 4, .ri = 4, .rs = rs, .fitted = true};
+      .ad = v.ad, .aq = v.aq, .fd = v.fd, .fk = v.fk, .mk = v.mk, .me = v.me, .fa = v.fa, .rs = v.rs, .fitted = true};
 }
 
+// Where the text of estimation.md §1.5 and the file disagree (gemma2, gemma3, gpt-oss, qwen3), the text's integers
+// stand: they were fitted on more models, and on the published rows they are as good or better. qwen3's `fa` is 2, not
+// 1: the difference was the cache rotation that llama_compute.cpp counts by itself. Architectures that only the text
+// names (llama4, cohere2, glm4moe, mamba2) are not in the test vectors.
 constexpr std::array kRows = {
-    Row{"llama", row(4, 1, 4, 3, 3, 0, 2)},
-    Row{"gemma3", row(3, 3, 4, 3, 3, 1, 2)},
-    Row{"bert", row(4, 1, 2, 1, 3, 1, 2)},
-    Row{"deepseek2", row(4, 1, 4, 3, 3, 1, 2)},
-    Row{"falcon-h1", row(4, 0, 4, 3, 3, 1, 2)},
-    Row{"gemma2", row(4, 1, 4, 3, 3, 1, 2)},
-    Row{"gpt-oss", row(5, 1, 4, 3, 2, 1, 2)},
-    Row{"mamba", row(4, 1, 4, 3, 3, 1, 2, 2)},
-    Row{"minimax-m2", row(4, 2, 4, 3, 1, 1, 2)},
-    Row{"phi3", row(4, 1, 4, 3, 3, 1, 2)},
-    Row{"qwen2", row(4, 1, 4, 3, 3, 1, 2)},
-    Row{"qwen3", row(4, 1, 4, 3, 3, 1, 1)},
-    Row{"qwen3moe", row(4, 2, 4, 3, 3, 1, 2)},
-    Row{"qwen3next", row(4, 1, 4, 3, 3, 1, 2)},
+    Row{"llama", fitted({.me = 0})},
+    Row{"llama4", fitted({})},
+    Row{"qwen2", fitted({})},
+    Row{"qwen3", fitted({.ad = 3, .aq = 2})},
+    Row{"qwen3moe", fitted({.aq = 2})},
+    Row{"qwen3next", fitted({})},
+    Row{"gemma2", fitted({.ad = 5})},
+    Row{"gemma3", fitted({.aq = 2})},
+    Row{"cohere2", fitted({.fd = 5})},
+    Row{"phi3", fitted({})},
+    Row{"glm4moe", fitted({.aq = 2})},
+    Row{"deepseek2", fitted({})},
+    Row{"gpt-oss", fitted({.aq = 2, .mk = 1, .me = 2})},
+    Row{"minimax-m2", fitted({.aq = 2, .mk = 1})},
+    Row{"falcon-h1", fitted({.aq = 0})},
+    Row{"mamba", fitted({.rs = 2})},
+    Row{"mamba2", fitted({})},
+    Row{"bert", fitted({.fd = 2, .fk = 1})},
 };
 
 }  // namespace

@@ -1,118 +1,144 @@
+// Bytes of one split, by part; the texts are built only for explain().
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
-#include <numeric>
 
-#include "estimate/llama_shape.h"
+#include "estimate/detail/intervals.h"
+#include "estimate/detail/llama_shape.h"
 
 namespace berth::estimate {
 namespace {
 
-constexpr std::uint64_t kPercent = 100;
-
-struct RuntimeRow {
-  std::string_view framework;
-  std::uint64_t low_mib, expected_mib, high_mib;
-};
-// Context and kernels of one process on one device. Recalled figures, not measured on this project's machines.
-constexpr std::array kRuntime = {RuntimeRow{"metal", 32, 96, 192}, RuntimeRow{"cuda", 200, 400, 600}};
-constexpr RuntimeRow kRuntimeOther{"", 200, 400, 800};
-// Beside its buffers the process keeps code, tokenizer and heap: 20–50 MiB measured (estimation.md §1.8).
-constexpr Interval kHostProcess = {Bytes(20 * kMiB), Bytes(48 * kMiB), Bytes(96 * kMiB)};
-
-Interval exact(std::uint64_t bytes) { return {bytes, bytes, bytes}; }
-
-/// The compute buffer is a fit: its margin follows the errors of the table in estimation.md §2.
-Interval with_margin(std::uint64_t bytes, std::uint64_t percent) {
-  return {bytes, bytes, sat_add(bytes, mul_div_ceil(bytes, percent, kPercent))};
-}
-
-std::uint64_t margin_of(const Coefficients& k, bool partial) {
-  const std::uint64_t fitted = partial ? 20 : 5;
-  return k.fitted ? fitted : 30;
-}
-
-struct Span {
-  std::uint32_t from = 0;  // first slot on the device
-  std::uint32_t count = 0;
+/// The parts of one device or of the host; they sum to what split() answers.
+struct Parts {
+  Interval weights;
+  Interval kv;
+  Interval compute;
+  Interval logits;
+  Interval runtime;
+  [[nodiscard]] Interval total() const {
+    Interval sum = weights;
+    for (const Interval* part : {&kv, &compute, &logits, &runtime}) sum += *part;
+    return sum;
+  }
 };
 
-}  // namespace
+/// What all devices of a split share.
+struct Frame {
+  std::uint32_t slots = 0;  // of L + 1, on devices
+  std::uint32_t host_layers = 0;
+  std::uint64_t margin = 0;
+  bool pipeline = false;
+};
 
-Interval runtime_constant(std::string_view framework) {
-  RuntimeRow row = kRuntimeOther;
-  for (const auto& r : kRuntime)
-    if (r.framework == framework) row = r;
-  return {Bytes(row.low_mib * kMiB), Bytes(row.expected_mib * kMiB), Bytes(row.high_mib * kMiB)};
-}
+using Shape = LlamaModel::Shape;
 
-Interval PartBytes::total() const {
-  Interval sum = exact(sat_add(weights, kv));
-  sum += compute;
-  sum += runtime;
-  return sum;
-}
-
-namespace {
-
-template <class Shape>
-PartBytes device_parts(
-    const Shape& s, Span span, std::uint32_t slots, std::size_t used, bool first, const DeviceTraits& traits) {
-  PartBytes p;
-  if (span.count == 0) return p;
-  const std::uint32_t last_layer = std::min(span.from + span.count, s.layers);
-  const bool has_output = span.from + span.count == s.layers + 1;
-  p.weights = s.weights_device[last_layer] - s.weights_device[std::min(span.from, s.layers)];
-  if (has_output) p.weights = sat_add(p.weights, s.output_device);
-  p.kv = s.kv[last_layer] - s.kv[std::min(span.from, s.layers)];
-  p.compute = with_margin(s.device_compute(first, has_output, slots, used), margin_of(s.k, slots < s.layers + 1));
-  p.runtime = runtime_constant(traits.framework);
-  return p;
-}
-
-template <class Shape>
-PartBytes host_parts(const Shape& s, std::uint32_t slots, std::size_t used) {
-  PartBytes p;
-  const std::uint32_t host_layers = s.layers + 1 - std::max(slots, 1U);
-  const std::uint32_t n = std::min(slots == 0 ? s.layers : host_layers, s.layers);
-  p.weights = sat_add(s.input_host, s.weights_host[n]);
-  if (slots == 0) p.weights = sat_add(p.weights, s.output_host);
-  p.kv = s.kv[n];
-  p.compute = with_margin(s.host_compute(slots, used), margin_of(s.k, slots > 0 && slots < s.layers + 1));
-  p.runtime = kHostProcess;
-  p.runtime += exact(sat_mul(4, sat_mul(s.vocab, s.sequences)));  // logits that go out
-  return p;
-}
-
-std::uint32_t total_of(std::span<const std::uint32_t> layers) {
+Frame frame_of(const Shape& s, std::span<const std::uint32_t> layers) {
   std::uint64_t sum = 0;
-  for (const auto n : layers) sum += n;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, 0xFFFFFFFFU));
-}
-
-std::size_t used_devices(std::span<const std::uint32_t> layers) {
-  return static_cast<std::size_t>(std::count_if(layers.begin(), layers.end(), [](std::uint32_t n) { return n > 0; }));
-}
-
-}  // namespace
-
-std::uint32_t LlamaModel::total_layers() const { return shape_->layers + 1; }
-
-LlamaModel::Split LlamaModel::split(std::span<const std::uint32_t> layers, const DeviceTraits& traits) const {
-  const Shape& s = *shape_;
-  const std::uint32_t slots = std::min(total_of(layers), s.layers + 1);
-  const std::size_t used = used_devices(layers);
-  Split out;
-  out.devices.reserve(layers.size());
-  std::uint32_t at = s.layers + 1 - slots;
-  bool first = true;
+  std::size_t used = 0;
   for (const auto n : layers) {
-    const std::uint32_t count = std::min(n, s.layers + 1 - at);
-    out.devices.push_back(device_parts(s, {at, count}, slots, used, first, traits).total());
+    sum += n;
+    used += n > 0 ? 1 : 0;
+  }
+  Frame f;
+  f.slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, s.layers + 1));
+  f.host_layers = std::min(s.layers + 1 - f.slots, s.layers);
+  const bool partial = f.slots > 0 && f.slots <= s.layers;
+  f.pipeline = f.slots > s.layers && used > 1 && s.options.pipeline;
+  f.margin = ComputeMargin{s.k.fitted, partial, s.kinds(0, s.layers).recurrent}.percent();
+  return f;
+}
+
+/// Calls `visit(k, place)` for each device in order.
+template <class Visit>
+void for_each_place(const Shape& s, const Frame& f, std::span<const std::uint32_t> layers, Visit&& visit) {
+  std::uint32_t at = s.layers + 1 - f.slots;
+  bool first = true;
+  for (std::size_t k = 0; k < layers.size(); ++k) {
+    const std::uint32_t count = std::min(layers[k], s.layers + 1 - at);
+    const Place place = {.from = std::min(at, s.layers),
+                         .to = std::min(at + count, s.layers),
+                         .output = count > 0 && at + count == s.layers + 1,
+                         .first = first,
+                         .pipeline = f.pipeline,
+                         .host_layers = f.host_layers};
+    visit(k, place);
     at += count;
     first = first && count == 0;
   }
-  out.host = host_parts(s, slots, used).total();
+}
+
+Parts device_parts(const Shape& s, const Frame& f, const Place& place, const DeviceTraits& traits, Terms* compute) {
+  Parts p;
+  if (!place.used()) return p;
+  const Sat output = place.output ? s.output_device : Sat(0);
+  p.weights = exact(s.weights_device.over(place.from, place.to) + output);
+  p.kv = exact(s.kv_device.over(place.from, place.to));
+  p.compute = with_margin(s.device_compute(place, compute), f.margin);
+  p.runtime = device_runtime(traits.framework);
+  return p;
+}
+
+Parts host_parts(const Shape& s, const Frame& f, const DeviceTraits& traits, Terms* compute) {
+  const bool devices = f.slots > 0;
+  Parts p;
+  p.weights = exact(s.input_host + s.weights_host.over(0, f.host_layers) + (devices ? Sat(0) : s.output_host));
+  p.kv = exact(s.kv_host.over(0, f.host_layers));
+  p.compute = with_margin(s.host_compute(f.host_layers, devices, f.pipeline, compute), f.margin);
+  p.logits = exact(s.causal ? Sat(4) * s.vocab * s.outputs : Sat(0));
+  p.runtime = host_process(s.vocab, devices ? std::string_view(traits.framework) : std::string_view());
+  return p;
+}
+
+std::string weights_text(const Shape& s, const Place& place) {
+  std::string text;
+  if (place.to > place.from) {
+    text = fmt::format("layers {} to {} of {}: {} B as padded on the device",
+                       place.from + 1,
+                       place.to,
+                       s.layers,
+                       grouped(s.weights_device.over(place.from, place.to).value));
+  }
+  if (!place.output) return text;
+  return text + fmt::format("{}output layer {} B", text.empty() ? "" : " + ", grouped(s.output_device.value));
+}
+
+std::string host_weights_text(const Shape& s, const Frame& f) {
+  std::string text = fmt::format("input {} B", grouped(s.input_host.value));
+  if (f.host_layers > 0) {
+    text += fmt::format(
+        " + layers 1 to {} of {}: {} B", f.host_layers, s.layers, grouped(s.weights_host.over(0, f.host_layers).value));
+  }
+  if (f.slots == 0) text += fmt::format(" + output layer {} B", grouped(s.output_host.value));
+  return text + ", loaded without mmap";
+}
+
+std::string compute_text(const Terms& terms, std::uint64_t margin) {
+  return fmt::format("{}; at most {} % more", terms.text(), margin);
+}
+
+class PartList {
+ public:
+  void add(std::string_view name, const std::string& device, const Interval& i, std::string derivation) {
+    if (i.high > Bytes(0))
+      parts_.push_back({std::string(name), device, i.low, i.expected, i.high, std::move(derivation)});
+  }
+  std::vector<MemoryPart> take() { return std::move(parts_); }
+
+ private:
+  std::vector<MemoryPart> parts_;
+};
+
+}  // namespace
+
+LlamaModel::Split LlamaModel::split(std::span<const std::uint32_t> layers, const DeviceTraits& traits) const {
+  const Shape& s = *shape_;
+  const Frame f = frame_of(s, layers);
+  Split out;
+  out.devices.reserve(layers.size());
+  for_each_place(s, f, layers, [&](std::size_t, const Place& place) {
+    out.devices.push_back(device_parts(s, f, place, traits, nullptr).total());
+  });
+  out.host = host_parts(s, f, traits, nullptr).total();
   return out;
 }
 
@@ -120,40 +146,32 @@ std::vector<MemoryPart> LlamaModel::explain(std::span<const std::uint32_t> layer
                                             const DeviceTraits& traits,
                                             std::span<const std::string> device_ids) const {
   const Shape& s = *shape_;
-  const std::uint32_t slots = std::min(total_of(layers), s.layers + 1);
-  const std::size_t used = used_devices(layers);
-  std::vector<MemoryPart> out;
-  const auto add = [&](const char* name, const std::string& device, const Interval& i, std::string derivation) {
-    if (i.high.value > 0) out.push_back({name, device, i.low, i.expected, i.high, std::move(derivation)});
-  };
-  const std::string rows = fmt::format("4 B × {} tokens × widest row {} + mask {}", s.tokens, s.core(), s.mask());
-  std::uint32_t at = s.layers + 1 - slots;
-  bool first = true;
-  for (std::size_t k = 0; k < layers.size(); ++k) {
-    const std::uint32_t count = std::min(layers[k], s.layers + 1 - at);
-    const auto p = device_parts(s, {at, count}, slots, used, first, traits);
-    const std::string id = k < device_ids.size() ? device_ids[k] : std::string();
-    const std::uint32_t repeating = std::min(at + count, s.layers) - std::min(at, s.layers);
-    add("weights",
-        id,
-        exact(p.weights),
-        fmt::format("{} of {} layers{}, as stored and padded",
-                    repeating,
-                    s.layers,
-                    at + count == s.layers + 1 && count > 0 ? " and the output layer" : ""));
-    add("kv_cache", id, exact(p.kv), fmt::format("{} layers × {}", repeating, s.kv_text));
-    add("compute", id, p.compute, rows);
-    add("runtime", id, p.runtime, fmt::format("{} context and kernels of one process", traits.framework));
-    at += count;
-    first = first && count == 0;
-  }
-  const auto h = host_parts(s, slots, used);
-  const std::uint32_t on_host = slots == 0 ? s.layers : std::min(s.layers + 1 - slots, s.layers);
-  add("weights", "host", exact(h.weights), fmt::format("token embedding and {} of {} layers", on_host, s.layers));
-  add("kv_cache", "host", exact(h.kv), fmt::format("{} layers × {}", on_host, s.kv_text));
-  add("compute", "host", h.compute, rows);
-  add("runtime", "host", h.runtime, fmt::format("process and logits 4 B × {} × {}", s.vocab, s.sequences));
-  return out;
+  const Frame f = frame_of(s, layers);
+  PartList out;
+  for_each_place(s, f, layers, [&](std::size_t k, const Place& place) {
+    Terms compute;
+    const Parts p = device_parts(s, f, place, traits, &compute);
+    const std::string id = k < device_ids.size() ? device_ids[k] : fmt::format("device {}", k);
+    out.add("weights", id, p.weights, weights_text(s, place));
+    out.add("kv_cache", id, p.kv, s.kv_text(place.from, place.to, true));
+    out.add("compute", id, p.compute, compute_text(compute, f.margin));
+    out.add("runtime",
+            id,
+            p.runtime,
+            fmt::format("{} context and kernels of one process (assumed, not measured)", traits.framework));
+  });
+  Terms compute;
+  const Parts h = host_parts(s, f, traits, &compute);
+  const std::string host = "host";
+  out.add("weights", host, h.weights, host_weights_text(s, f));
+  out.add("kv_cache", host, h.kv, s.kv_text(0, f.host_layers, false));
+  out.add("compute", host, h.compute, compute_text(compute, f.margin));
+  out.add("logits",
+          host,
+          h.logits,
+          fmt::format("4 B × {} tokens of vocabulary × {} rows", grouped(s.vocab.value), s.outputs.value));
+  out.add("runtime", host, h.runtime, host_process_text(s.vocab, f.slots > 0 ? traits.framework : ""));
+  return out.take();
 }
 
 }  // namespace berth::estimate

@@ -2,61 +2,185 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "estimate/estimate.h"
-#include "estimate/llama_shape.h"
+#include "estimate/detail/intervals.h"
+#include "estimate/detail/rank_dims.h"
 
 namespace berth::estimate {
 namespace {
 
-constexpr std::uint64_t kBatchedTokens = 8192;  // max_num_batched_tokens of the server's default, chunked prefill
-constexpr std::uint64_t kKvBlock = 16;          // tokens; sequences are rounded up to it
-constexpr std::uint64_t kHostBase = 4 * kGiB;   // Python, tokenizer, pinned staging of one process
-constexpr std::uint64_t kHostPerRank = 2 * kGiB;
+constexpr std::uint64_t kKvBlock = 16;     // tokens; sequences are rounded up to it
+constexpr std::uint64_t kWideElement = 2;  // bytes: activations, and tensors that quantisation leaves at 16 bits
+constexpr std::uint64_t kVocabStep = 64;   // vLLM pads the vocabulary to it
 
-Error missing(std::string_view fact) { return invalid(fmt::format("facts.{} is not known", fact)); }
-
-struct Dims {
-  std::uint64_t weights, layers, hidden, heads, kv_heads, head_dim, vocab, ff;
+struct Figure {
+  Interval bytes;
+  std::string text;
 };
 
-Result<Dims> dims_of(const fleet::ModelFacts& f) {
-  if (!f.weight_bytes) return missing("weight_bytes");
-  if (!f.layers || *f.layers == 0) return missing("layers");
-  if (!f.hidden_size) return missing("hidden_size");
-  if (!f.attention_heads || *f.attention_heads == 0) return missing("attention_heads");
-  if (!f.vocab_size) return missing("vocab_size");
-  Dims x{};
-  x.weights = f.weight_bytes->value;
-  x.layers = *f.layers;
-  x.hidden = *f.hidden_size;
-  x.heads = *f.attention_heads;
-  x.kv_heads = f.kv_heads.value_or(*f.attention_heads);
-  x.head_dim = f.head_dim.value_or(static_cast<std::uint32_t>(x.hidden / x.heads));
-  x.vocab = *f.vocab_size;
-  x.ff = f.feed_forward_size.value_or(static_cast<std::uint32_t>(std::min<std::uint64_t>(4 * x.hidden, 0xFFFFFFFFU)));
-  return x;
+/// W/(tp·pp) plus what every rank repeats. Replicated: norms (2 rows of d a layer), and KV projections beyond one head
+/// a rank when there are fewer KV heads than ranks. Pipeline: the stage with the larger of embedding and head.
+Figure weights(const RankDims& x) {
+  const Sat layers = x.layers.size();
+  const Sat table = Sat(round_up(x.vocab.value, kVocabStep)) * x.d * Sat(kWideElement);
+  const Sat tables = x.tied ? table : table * Sat(2);
+  const Sat norms = std::min(layers * Sat(2) * x.d * Sat(kWideElement), x.weights);
+  Sat kv_projections;
+  if (x.kv_lora == Sat(0) && x.kv_heads < x.tp) {
+    const Sat one = layers * x.d * x.kv_heads * (x.head_dim + x.value_dim) * Sat(kWideElement);
+    kv_projections = std::min(one, x.weights.minus_or_zero(norms));
+  }
+  const Sat shared = x.weights.minus_or_zero(norms + kv_projections);
+  Sat rank = div_ceil(shared.value, x.tp.value);
+  if (x.pp > Sat(1)) {
+    const Sat ends = std::min(tables, shared);
+    const Sat stage_layers = div_ceil(layers.value, x.pp.value);
+    const Sat repeating = Sat(div_ceil(shared.minus_or_zero(ends).value, layers.value)) * stage_layers;
+    rank = Sat(div_ceil(repeating.value, x.tp.value)) + Sat(div_ceil(std::min(table, ends).value, x.tp.value));
+  }
+  // With g KV heads on tp > g ranks each rank holds one head: 1/g of the projections instead of 1/tp.
+  const Sat held = x.kv_heads == Sat(0) ? kv_projections : Sat(div_ceil(kv_projections.value, x.kv_heads.value));
+  const Sat total = x.tp > Sat(1) || x.pp > Sat(1) ? rank + norms + held : x.weights;
+  std::string text = fmt::format("{} B", grouped(x.weights.value));
+  if (x.tp > Sat(1) || x.pp > Sat(1)) {
+    text = fmt::format("{} B over {} × {} ranks, with {} B of norms and KV projections on each = {} B",
+                       grouped(x.weights.value),
+                       x.tp.value,
+                       x.pp.value,
+                       grouped((norms + held).value),
+                       grouped(total.value));
+  }
+  return {exact(total), std::move(text)};
 }
 
-std::uint64_t kv_element_bytes(const fleet::Settings& settings) {
-  const std::string type = settings.kv_type.value_or("f16");
-  return type.starts_with("fp8") || type == "q8_0" ? 1 : 2;
+/// Bytes that one token takes in one layer of a rank. Source: estimation.md §3.2.
+Sat token_bytes(const RankDims& x, const RankLayer& layer) {
+  if (x.kv_lora > Sat(0)) return (x.kv_lora + x.rope) * x.kv_element;
+  const Sat heads =
+      layer.kv_heads == 0 ? Sat(0) : Sat(std::max<std::uint64_t>(1, div_ceil(layer.kv_heads, x.tp.value)));
+  return heads * (x.head_dim + x.value_dim) * x.kv_element;
 }
 
-/// KV projections are replicated when there are fewer KV heads than ranks.
-std::uint64_t weights_per_rank(const Dims& x, std::uint64_t ranks) {
-  if (ranks <= 1) return x.weights;
-  const std::uint64_t kv_projection = sat_mul(sat_mul(2, x.layers), sat_mul(x.hidden, sat_mul(x.kv_heads, x.head_dim)));
-  const std::uint64_t replicated = x.kv_heads < ranks ? std::min(sat_mul(kv_projection, 2), x.weights) : 0;
-  return sat_add(div_ceil(x.weights - replicated, ranks), replicated);
+struct StageKv {
+  Sat growing;   // bytes per token of layers that keep all tokens
+  Sat windowed;  // bytes per token of layers that keep a window
+  Sat states;    // bytes per sequence
+  Sat layers_growing, layers_windowed, layers_recurrent;
+  [[nodiscard]] Sat bytes(const RankDims& x, Sat window_tokens) const {
+    const Sat tokens = round_up(x.context.value, kKvBlock);
+    return x.sequences * (growing * tokens + windowed * window_tokens + states);
+  }
+};
+
+/// Layers are dealt to the stages in equal contiguous runs, the longer ones first.
+StageKv stage_kv(const RankDims& x, std::size_t from, std::size_t to) {
+  constexpr std::uint64_t kStateElement = 4;
+  StageKv s;
+  for (std::size_t i = from; i < to; ++i) {
+    const RankLayer& layer = x.layers[i];
+    if (layer.recurrent) {
+      s.states += Sat(div_ceil((Sat(kStateElement) * (x.conv + x.state)).value, x.tp.value));
+      s.layers_recurrent += 1;
+      if (layer.kv_heads == 0) continue;
+    }
+    (layer.windowed ? s.windowed : s.growing) += token_bytes(x, layer);
+    (layer.windowed ? s.layers_windowed : s.layers_growing) += 1;
+  }
+  return s;
 }
 
-std::uint64_t nccl_bytes(std::uint64_t tp) {
-  if (tp <= 1) return 0;
-  return (tp == 2 ? 342 : 392) * kMiB;
+struct Kv {
+  Figure figure;
+  Sat per_token;
+};
+
+Kv kv_cache(const RankDims& x) {
+  const Sat window_tokens =
+      std::min(Sat(round_up(x.context.value, kKvBlock)), Sat(round_up((x.window + Sat(x.batched)).value, kKvBlock)));
+  StageKv most;
+  Sat bytes;
+  const std::size_t stages = x.pp.value, count = x.layers.size();
+  for (std::size_t i = 0, from = 0; i < stages; ++i) {
+    const std::size_t to = from + count / stages + (i < count % stages ? 1 : 0);
+    const StageKv stage = stage_kv(x, from, to);
+    const Sat b = stage.bytes(x, window_tokens);
+    if (b > bytes || i == 0) {
+      bytes = b;
+      most = stage;
+    }
+    from = to;
+  }
+  const std::uint64_t tokens = round_up(x.context.value, kKvBlock);
+  Terms terms;
+  const auto add = [&](Sat layers, Sat per_token, std::uint64_t kept, std::string_view note) {
+    if (layers == Sat(0)) return;
+    terms.add(fmt::format("{} sequences × {} tokens{} × {} layers × {} B",
+                          x.sequences.value,
+                          grouped(kept),
+                          note,
+                          layers.value,
+                          grouped((per_token / layers).value)),
+              x.sequences * Sat(kept) * per_token);
+  };
+  add(most.layers_growing, most.growing, tokens, "");
+  add(most.layers_windowed, most.windowed, window_tokens.value, " in the window");
+  terms.add(fmt::format("{} sequences × {} B of states", x.sequences.value, grouped(most.states.value)),
+            x.sequences * most.states);
+  std::string text = terms.text();
+  if (x.kv_lora > Sat(0)) {
+    text += fmt::format(" (latent {} + {}, × {} B)", x.kv_lora.value, x.rope.value, x.kv_element.value);
+  } else {
+    text += fmt::format(" ({} of {} KV heads a rank × ({} + {}) × {} B)",
+                        std::max<std::uint64_t>(1, div_ceil(x.kv_heads.value, x.tp.value)),
+                        x.kv_heads.value,
+                        x.head_dim.value,
+                        x.value_dim.value,
+                        x.kv_element.value);
+  }
+  return {{exact(bytes), std::move(text)}, most.growing + most.windowed};
 }
 
-MemoryPart part(std::string name, const Interval& i, std::string derivation) {
-  return {std::move(name), "", i.low, i.expected, i.high, std::move(derivation)};
+/// One layer at the largest batch: input, residual, normed and output rows, attention rows, feed-forward rows; and the
+/// logits of every sequence twice. Low at the small default batch; high is twice, for workspaces and fragments.
+Figure activations(const RankDims& x) {
+  const Sat attention = Sat(div_ceil(((x.heads + Sat(2) * x.kv_heads) * x.head_dim).value, x.tp.value));
+  const Sat dense = Sat(div_ceil((Sat(3) * x.ff).value, x.tp.value));
+  const Sat experts = x.experts_used * (x.d + Sat(div_ceil((Sat(3) * x.expert_ff).value, x.tp.value)));
+  const Sat feed = x.experts_used > Sat(0) ? experts : dense;
+  const Sat row = Sat(kWideElement) * (Sat(4) * x.d + attention + feed);
+  const Sat logits = x.generates ? Sat(2 * 4) * x.sequences * Sat(div_ceil(x.vocab.value, x.tp.value)) : Sat(0);
+  const Sat low = row * Sat(x.batched_low) + logits, usual = row * Sat(x.batched) + logits;
+  return {{Bytes(std::min(low, usual).value), Bytes(usual.value), Bytes((usual * Sat(2)).value)},
+          fmt::format("2 B × {} tokens × (4 × {} + attention {} + feed-forward {}) + logits {} B; low at {} tokens",
+                      grouped(x.batched),
+                      x.d.value,
+                      attention.value,
+                      feed.value,
+                      grouped(logits.value),
+                      grouped(x.batched_low))};
+}
+
+/// Source: estimation.md §3.3: 0.5 to 3 GiB by number of capture sizes and layers.
+Figure graphs(const RankDims& x) {
+  if (x.eager) return {{}, "none: eager"};
+  return {{Bytes(kGiB / 2), Bytes(kGiB), Bytes(3 * kGiB)}, "captured graphs: 0.5 to 3 GiB (assumed, not measured)"};
+}
+
+/// Source: estimation.md §3.3: 0, 342, 392, 392 MiB at 1, 2, 4, 8 devices.
+Figure collectives(const RankDims& x) {
+  constexpr std::uint64_t kTwoMib = 342, kMoreMib = 392;
+  if (x.tp <= Sat(1)) return {};
+  const std::uint64_t mib = x.tp == Sat(2) ? kTwoMib : kMoreMib;
+  return {exact(Sat(mib * kMiB)), fmt::format("buffers of {} ranks: {} MiB", x.tp.value, mib)};
+}
+
+/// Interpreter, tokenizer and scheduler once, then one process a rank with its libraries and pinned staging buffers.
+Figure host_of(const RankDims& x) {
+  const Sat ranks = x.tp * x.pp;
+  const auto at = [&](std::uint64_t base, std::uint64_t each) {
+    return Bytes((Sat(base * kGiB) + Sat(each * kGiB) * ranks).value);
+  };
+  return {{at(1, 1), at(2, 2), at(4, 2)},
+          fmt::format("2 GiB + 2 GiB × {} ranks, up to 2 GiB more (assumed, not measured)", ranks.value)};
 }
 
 }  // namespace
@@ -65,60 +189,27 @@ Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
                                  const fleet::Settings& settings,
                                  const RankLayout& layout,
                                  const DeviceTraits& traits) {
-  TRY(const auto x, dims_of(facts));
-  const std::uint64_t tp = std::max<std::uint64_t>(layout.tensor_parallel, 1);
-  const std::uint64_t ranks = sat_mul(tp, std::max<std::uint64_t>(layout.pipeline_parallel, 1));
-  const std::uint64_t b = kv_element_bytes(settings);
-  const std::uint64_t context = settings.context.value_or(facts.max_context.value_or(8192));
-  const std::uint64_t sequences = settings.sequences.value_or(1);
-  const std::uint64_t layers = div_ceil(x.layers, std::max<std::uint64_t>(layout.pipeline_parallel, 1));
-  const bool mla = facts.kv_lora_rank.has_value() && *facts.kv_lora_rank > 0;
-  const std::uint64_t width = mla ? *facts.kv_lora_rank + std::uint64_t(facts.rope_head_dim.value_or(64))
-                                  : sat_mul(2, sat_mul(std::max<std::uint64_t>(1, x.kv_heads / tp), x.head_dim));
-
+  TRY(const RankDims x, rank_dims(facts, settings, layout));
   RankEstimate r;
-  r.kv_bytes_per_token = sat_mul(layers, sat_mul(width, b));
-  const std::uint64_t kv_tokens = sat_mul(sequences, round_up(context, kKvBlock));
-  const std::uint64_t kv = sat_mul(r.kv_bytes_per_token.value, kv_tokens);
-  const std::uint64_t weights = weights_per_rank(x, ranks);
-  // One layer of activations at the largest batch, and the logits of all sequences twice.
-  const std::uint64_t tokens = std::min(kBatchedTokens, std::max<std::uint64_t>(context, 2048));
-  const std::uint64_t rows = sat_mul(2 * tokens, sat_add(sat_mul(4, x.hidden), div_ceil(sat_mul(3, x.ff), tp)));
-  const std::uint64_t logits = sat_mul(4 * sequences, sat_mul(2, div_ceil(x.vocab, tp)));
-  const Interval activations = {
-      Bytes(sat_add(rows, logits) / 2), Bytes(sat_add(rows, logits)), Bytes(sat_mul(sat_add(rows, logits), 2))};
-  const Interval graphs = {Bytes(512 * kMiB), Bytes(1 * kGiB), Bytes(3 * kGiB)};
-  const Interval nccl = {Bytes(nccl_bytes(tp)), Bytes(nccl_bytes(tp)), Bytes(nccl_bytes(tp))};
-  const Interval runtime = runtime_constant(traits.framework);
-  const Interval weights_i = {weights, weights, weights};
-  const Interval kv_i = {kv, kv, kv};
-
-  r.parts.push_back(
-      part("weights", weights_i, fmt::format("{} B over {} rank{}", x.weights, ranks, ranks == 1 ? "" : "s")));
-  r.parts.push_back(
-      part("kv_cache",
-           kv_i,
-           fmt::format("{} sequences × {} tokens × {} layers × {} × {} B", sequences, context, layers, width, b)));
-  r.parts.push_back(
-      part("activations",
-           activations,
-           fmt::format("2 B × {} tokens × (4 × {} + 3 × {} / {}) and logits", tokens, x.hidden, x.ff, tp)));
-  r.parts.push_back(part("graphs", graphs, "captured CUDA graphs: 0.5 to 3 GiB"));
-  if (tp > 1) r.parts.push_back(part("collectives", nccl, fmt::format("NCCL buffers at {} ranks", tp)));
-  r.parts.push_back(part("runtime", runtime, fmt::format("{} context and kernels", traits.framework)));
-  Interval besides = weights_i;
-  for (const auto* i : {&activations, &graphs, &nccl, &runtime}) besides += *i;
-  r.besides_kv = besides.high;
-  r.device = besides;
-  r.device += kv_i;
-  const std::uint64_t host = sat_add(kHostBase, sat_mul(kHostPerRank, ranks));
-  r.host = {Bytes(host / 2), Bytes(host), Bytes(host)};
-  r.parts.push_back({"process",
-                     "host",
-                     r.host.low,
-                     r.host.expected,
-                     r.host.high,
-                     fmt::format("4 GiB and 2 GiB for each of {} rank{}", ranks, ranks == 1 ? "" : "s")});
+  const auto add = [&](std::string_view name, std::string_view device, Figure f) {
+    if (f.bytes.high == Bytes(0)) return;
+    r.parts.push_back(
+        {std::string(name), std::string(device), f.bytes.low, f.bytes.expected, f.bytes.high, std::move(f.text)});
+    (device.empty() ? r.device : r.host) += f.bytes;
+  };
+  add("weights", "", weights(x));
+  add("activations", "", activations(x));
+  add("graphs", "", graphs(x));
+  add("collectives", "", collectives(x));
+  add("runtime",
+      "",
+      {device_runtime(traits.framework),
+       fmt::format("{} context and kernels of one process (assumed, not measured)", traits.framework)});
+  r.besides_kv = r.device.high;
+  Kv kv = kv_cache(x);
+  r.kv_bytes_per_token = kv.per_token.value;
+  add("kv_cache", "", std::move(kv.figure));
+  add("process", "host", host_of(x));
   return r;
 }
 
