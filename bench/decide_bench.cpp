@@ -1,10 +1,9 @@
 // decide() on 1,000 workers × 8 devices: 300 classes, random free bytes, 7/8 of the devices occupied.
 // Prints minimum and median over the runs of each case, twice each (A/A), so that noise shows beside the figure.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fmt/format.h>
 #include <vector>
 
 #include "base/rng.h"
@@ -74,7 +73,8 @@ fleet::FleetSnapshot make_fleet(std::uint64_t seed) {
       o.id = fmt::format("i-{}-{}", w, d);
       o.deployment = fmt::format("d{}", rng.below(200));
       const auto bytes = device.memory_total_bytes.value / 100 * (20 + rng.below(75));
-      o.claim = {.worker = worker.id, .devices = {{device.id, Bytes(bytes)}}, .memory_bytes = Bytes(kGiB), .disk_bytes = {}};
+      o.claim = {
+          .worker = worker.id, .devices = {{device.id, Bytes(bytes)}}, .memory_bytes = Bytes(kGiB), .disk_bytes = {}};
       occupants.push_back(std::move(o));
     }
     entries.push_back(*fleet::make_entry(std::move(worker), std::move(occupants)));
@@ -82,7 +82,10 @@ fleet::FleetSnapshot make_fleet(std::uint64_t seed) {
   return *fleet::FleetSnapshot::build(std::move(entries), {"engines", "disk", "files", "interconnect"}, 1);
 }
 
-void measure(const char* name, const fleet::FleetSnapshot& fleet, const fleet::Request& request, const engines::EngineCatalog& catalog) {
+void measure(const char* name,
+             const fleet::FleetSnapshot& fleet,
+             const fleet::Request& request,
+             const engines::EngineCatalog& catalog) {
   const fleet::Policy policy;
   for (const char* side : {"A", "A'"}) {
     std::vector<double> ms;
@@ -93,8 +96,14 @@ void measure(const char* name, const fleet::FleetSnapshot& fleet, const fleet::R
       ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
     }
     std::sort(ms.begin(), ms.end());
-    fmt::print("{:34} {:2}  min {:7.3f} ms  median {:7.3f} ms   fit {}/{} verdict {}\n", name, side, ms.front(), ms[ms.size() / 2],
-               d.fit_count, d.asked, static_cast<int>(d.verdict));
+    fmt::print("{:34} {:2}  min {:7.3f} ms  median {:7.3f} ms   fit {}/{} verdict {}\n",
+               name,
+               side,
+               ms.front(),
+               ms[ms.size() / 2],
+               d.fit_count,
+               d.asked,
+               static_cast<int>(d.verdict));
   }
 }
 

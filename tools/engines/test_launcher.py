@@ -186,7 +186,8 @@ class Refuses(unittest.TestCase):
 
     def test_bad_command_lines(self):
         self.assertEqual(self.check(2, "--frobnicate"), "berth-llama-server: unknown flag --frobnicate")
-        self.assertEqual(self.check(2, "--ctx-size", "many"), "berth-llama-server: --ctx-size 'many' must be an integer")
+        last = self.check(2, "--ctx-size", "many")
+        self.assertEqual(last, "berth-llama-server: --ctx-size 'many' must be an integer")
         self.assertEqual(self.check(2, "--port"), "berth-llama-server: --port needs a value")
         self.assertIn("must be one of on, off, auto", self.check(2, "-fa", "maybe"))
         self.assertIn("--model is missing", self.check(2, "--port", "1"))
@@ -256,7 +257,8 @@ class KnowsItsFlags(unittest.TestCase):
 
         launcher = load_launcher()
         params = xllamacpp.CommonParams()
-        line = "-c 4096 -np 3 -t 2 --threads-batch 5 -ctk q8_0 -ts 3,1 --api_key a,b -ngl all -fa off --no-webui --temp 0.5"
+        line = "-c 4096 -np 3 -t 2 --threads-batch 5 -ctk q8_0 -ts 3,1 --api_key a,b -ngl all -fa off --no-webui"
+        line += " --temp 0.5"
         launcher.fill(xllamacpp, params, launcher.parse(line.split()))
         self.assertEqual((params.n_ctx, params.n_parallel, params.n_gpu_layers), (4096, 3, -2))
         self.assertEqual((params.cpuparams.n_threads, params.cpuparams_batch.n_threads), (2, 5))
