@@ -80,7 +80,7 @@ Result<Table> devices(const std::string& json, const TableOptions& options) {
   table.align_right({2, 3, 4});
   for (const auto& d : list) {
     std::vector<std::string> row = {d.worker + "/" + d.device.id,
-                                    printable(d.device.name),
+                                    printable(d.device.name) + (d.simulated ? " (simulated)" : ""),
                                     human(d.capacity.total),
                                     human(d.capacity.claimed),
                                     human(d.capacity.allocatable)};
