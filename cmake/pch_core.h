@@ -1,7 +1,5 @@
 #pragma once
 // The small precompiled header: standard containers, Result, Describe, fmt. Measured in STYLE §9.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -13,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <fmt/format.h>
 #include <functional>
 #include <map>
 #include <memory>

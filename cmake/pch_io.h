@@ -1,5 +1,5 @@
 #pragma once
 // What modules above net share on top of the core header.
-#include "pch_core.h"
-
 #include <boost/asio/awaitable.hpp>
+
+#include "pch_core.h"

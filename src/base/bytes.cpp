@@ -1,10 +1,9 @@
 #include "base/bytes.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <fmt/format.h>
 
 namespace berth {
 namespace {
@@ -35,7 +34,8 @@ constexpr std::array kUnits = {
 };
 
 Error bad_size(std::string_view text) {
-  return invalid(fmt::format("\"{}\" is not a size; write a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB", text));
+  return invalid(
+      fmt::format("\"{}\" is not a size; write a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB", text));
 }
 
 }  // namespace

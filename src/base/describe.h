@@ -37,9 +37,8 @@ using Members = boost::describe::describe_members<T, boost::describe::mod_any_ac
 }  // namespace berth::detail
 
 /// Lists every member of an aggregate, in wire order. A trailing name that is missing is a compile error.
-#define DESCRIBE(Type, ...)                                                                             \
-  BOOST_DESCRIBE_STRUCT(Type, (), (__VA_ARGS__))                                                        \
-  static_assert(boost::mp11::mp_size<::berth::detail::Members<Type>>::value ==                          \
-                    ::berth::detail::field_count<Type>(),                                               \
+#define DESCRIBE(Type, ...)                                                                                          \
+  BOOST_DESCRIBE_STRUCT(Type, (), (__VA_ARGS__))                                                                     \
+  static_assert(boost::mp11::mp_size<::berth::detail::Members<Type>>::value == ::berth::detail::field_count<Type>(), \
                 "DESCRIBE(" #Type ") does not list every member")
 #define DESCRIBE_ENUM(Type, ...) BOOST_DESCRIBE_ENUM(Type, __VA_ARGS__)

@@ -1,7 +1,6 @@
 #include "base/describe.h"
 
 #include <doctest/doctest.h>
-
 #include <map>
 #include <optional>
 #include <string>

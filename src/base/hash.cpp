@@ -1,8 +1,7 @@
 #include "base/hash.h"
 
-#include <fmt/format.h>
-
 #include <bit>
+#include <fmt/format.h>
 
 namespace berth {
 namespace {

@@ -2,7 +2,6 @@
 // Log lines: constant text + key=value, one event per fact (STYLE §7). The sink is the only global of the project.
 
 #include <fmt/format.h>
-
 #include <functional>
 #include <initializer_list>
 #include <string>

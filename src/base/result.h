@@ -68,9 +68,9 @@ Error in(std::string_view where, Error error);
 #define TRY(decl, expr) BERTH_TRY_(decl, expr, BERTH_CONCAT(berth_try_, __LINE__), return)
 /// The same inside a coroutine.
 #define CO_TRY(decl, expr) BERTH_TRY_(decl, expr, BERTH_CONCAT(berth_try_, __LINE__), co_return)
-#define BERTH_TRY_(decl, expr, tmp, ret)             \
-  auto tmp = (expr);                                 \
-  if (!tmp.has_value()) ret std::move(tmp).error();  \
+#define BERTH_TRY_(decl, expr, tmp, ret)            \
+  auto tmp = (expr);                                \
+  if (!tmp.has_value()) ret std::move(tmp).error(); \
   decl = std::move(*tmp)
 /// For Result<void>.
 #define TRY_VOID(expr) \

@@ -1,8 +1,7 @@
 #include "base/time.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
+#include <fmt/format.h>
 
 namespace berth {
 namespace {
@@ -34,10 +33,10 @@ std::string to_rfc3339(Time time) {
 
 std::optional<Time> parse_rfc3339(std::string_view text) {
   int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0, ms = 0;
-  const bool shape = digits(text, 0, 4, y) && char_at(text, 4, '-') && digits(text, 5, 2, mo) && char_at(text, 7, '-') &&
-                     digits(text, 8, 2, d) && char_at(text, 10, 'T') && digits(text, 11, 2, h) &&
-                     char_at(text, 13, ':') && digits(text, 14, 2, mi) && char_at(text, 16, ':') &&
-                     digits(text, 17, 2, s);
+  const bool shape = digits(text, 0, 4, y) && char_at(text, 4, '-') && digits(text, 5, 2, mo) &&
+                     char_at(text, 7, '-') && digits(text, 8, 2, d) && char_at(text, 10, 'T') &&
+                     digits(text, 11, 2, h) && char_at(text, 13, ':') && digits(text, 14, 2, mi) &&
+                     char_at(text, 16, ':') && digits(text, 17, 2, s);
   if (!shape) return std::nullopt;
   std::size_t at = 19;
   if (char_at(text, at, '.')) {

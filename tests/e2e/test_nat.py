@@ -45,7 +45,8 @@ class BehindNat(unittest.TestCase):
         for namespace in (SERVER, ROUTER, WORKER):
             sh("ip", "netns", "add", namespace)
             sh(*inside(namespace, "ip", "link", "set", "lo", "up"))
-        for left, right, a, b, net in ((SERVER, ROUTER, f"{TAG}a", f"{TAG}b", "10.77.1"), (ROUTER, WORKER, f"{TAG}c", f"{TAG}d", "10.77.2")):
+        links = ((SERVER, ROUTER, f"{TAG}a", f"{TAG}b", "10.77.1"), (ROUTER, WORKER, f"{TAG}c", f"{TAG}d", "10.77.2"))
+        for left, right, a, b, net in links:
             sh("ip", "link", "add", a, "netns", left, "type", "veth", "peer", "name", b, "netns", right)
             sh(*inside(left, "ip", "addr", "add", f"{net}.1/24", "dev", a))
             sh(*inside(right, "ip", "addr", "add", f"{net}.2/24", "dev", b))
