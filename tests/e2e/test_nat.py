@@ -1,4 +1,4 @@
-"""A worker behind NAT, in network namespaces that this test makes: the server cannot dial it, TLS is pinned by fingerprint.
+"""A worker behind NAT, in network namespaces that this test makes: the server cannot dial it, TLS is pinned.
 
     server 10.77.1.1 ── br ── 10.77.1.2 router (MASQUERADE) 10.77.2.1 ── 10.77.2.2 worker
 """
@@ -87,7 +87,8 @@ class BehindNat(unittest.TestCase):
 
     def cli(self, *args, **kwargs):
         env = {"PATH": os.environ["PATH"], "HOME": self.dir, "BERTH_CONFIG": os.path.join(self.dir, "client.json")}
-        return subprocess.run(inside(SERVER, BERTH, *args), capture_output=True, text=True, env=env, timeout=DEADLINE_S, **kwargs)
+        return subprocess.run(
+            inside(SERVER, BERTH, *args), capture_output=True, text=True, env=env, timeout=DEADLINE_S, **kwargs)
 
     def test_chat_through_a_connection_that_the_worker_dialled(self):
         log = self.start(SERVER, "server", "server", "--listen", "10.77.1.1:8443", "--data-dir", f"{self.dir}/server",
@@ -107,8 +108,8 @@ class BehindNat(unittest.TestCase):
         models = os.path.join(self.dir, "models")
         os.mkdir(models, 0o755)
         shutil.copy(model_path(), os.path.join(models, "smollm2.gguf"))
-        worker_log = self.start(WORKER, "worker", "worker", "--server", "https://10.77.1.1:8443", "--fingerprint", fingerprint,
-                                "--token-file", token, "--name", "behind-nat", "--state-dir", f"{self.dir}/worker",
+        worker_log = self.start(WORKER, "worker", "worker", "--server", "https://10.77.1.1:8443",
+                                "--fingerprint", fingerprint, "--token-file", token, "--name", "behind-nat", "--state-dir", f"{self.dir}/worker",
                                 "--model-root", models, "--engine-port", "42000")
         self.wait("worker is ready", lambda: "behind-nat  ready" in self.cli("get", "workers").stdout)
         answer = self.cli("run", os.path.join(models, "smollm2.gguf"), "Say hi.", "--name", "nat")
