@@ -109,7 +109,8 @@ class BehindNat(unittest.TestCase):
         os.mkdir(models, 0o755)
         shutil.copy(model_path(), os.path.join(models, "smollm2.gguf"))
         worker_log = self.start(WORKER, "worker", "worker", "--server", "https://10.77.1.1:8443",
-                                "--fingerprint", fingerprint, "--token-file", token, "--name", "behind-nat", "--state-dir", f"{self.dir}/worker",
+                                "--fingerprint", fingerprint, "--token-file", token, "--name", "behind-nat",
+                                "--state-dir", f"{self.dir}/worker",
                                 "--model-root", models, "--engine-port", "42000")
         self.wait("worker is ready", lambda: "behind-nat  ready" in self.cli("get", "workers").stdout)
         answer = self.cli("run", os.path.join(models, "smollm2.gguf"), "Say hi.", "--name", "nat")
