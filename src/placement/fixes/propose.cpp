@@ -165,6 +165,8 @@ void propose_replicas_and_accept(const Request& r, const Decision& d, std::vecto
   for (const std::string reason : {"memory_uncertain",
                                    "runtime_newer_than_driver",
                                    "unknown_architecture",
+                                   "os_unknown",
+                                   "arch_unknown",
                                    "runtime_unknown",
                                    "driver_unknown",
                                    "driver_too_old",

@@ -67,11 +67,13 @@ RuleOutcome format_rule(const StaticInput& in, RowState&) {
 
 RuleOutcome engine_os(const StaticInput& in, RowState& state) {
   const auto& worker = in.entry.worker;
-  if (worker.os.empty() && !state.rows.empty() && !in.context.snapshot.carries("os"))
-    return RuleOutcome::source_lacks();
   std::set<std::string> needs;
   for (const auto* row : state.rows)
     for (const auto& os : row->os) needs.insert(os_title(os));
+  if (worker.os.empty() && !needs.empty()) {
+    if (!in.context.snapshot.carries("os")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kOsUnknown, {{"engine", in.option.engine->title}, {"needs", listed(needs)}});
+  }
   state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.os, worker.os); });
   if (!state.rows.empty()) return RuleOutcome::pass();
   if (needs.empty())
@@ -102,16 +104,18 @@ RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
 }
 
 RuleOutcome engine_arch(const StaticInput& in, RowState& state) {
-  if (in.entry.worker.arch.empty() && !in.context.snapshot.carries("arch")) return RuleOutcome::source_lacks();
+  const std::string& arch = in.entry.worker.arch;
   std::set<std::string> needs;
   for (const auto* row : state.rows) needs.insert(row->arch.begin(), row->arch.end());
-  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, in.entry.worker.arch); });
+  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"vendor", in.type.vendor}, {"needs", listed(needs)}};
+  if (arch.empty() && !needs.empty()) {
+    if (!in.context.snapshot.carries("arch")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kArchUnknown, std::move(args));
+  }
+  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, arch); });
   if (!state.rows.empty()) return RuleOutcome::pass();
-  return RuleOutcome::reject(Reason::kEngineArch,
-                             {{"engine", in.option.engine->title},
-                              {"vendor", in.type.vendor},
-                              {"needs", listed(needs)},
-                              {"has", in.entry.worker.arch.empty() ? "unknown" : in.entry.worker.arch}});
+  args.emplace_back("has", arch);
+  return RuleOutcome::reject(Reason::kEngineArch, std::move(args));
 }
 
 /// 0 pass, 1 warn, 2 reject: same CUDA major or inside the vendor's range warns, another major rejects.
