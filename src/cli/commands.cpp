@@ -103,6 +103,7 @@ CommandTable standard_commands() {
   table.register_command({"delete", "Delete a deployment, an instance, a worker or a key", delete_command});
   table.register_command({"worker", "ls, cordon, uncordon, token", worker_command});
   table.register_command({"key", "create, ls, revoke", key_command});
+  table.register_command({"conformance", "Run recorded scheduling cases and compare", conformance_command});
   table.register_command({"version", "Show the version", version_command});
   return table;
 }

@@ -43,7 +43,7 @@ class CommandTable {
   std::vector<Command> commands_;
 };
 
-/// check, get, describe, delete, logs, key, worker ls|cordon|uncordon, run, deploy, version.
+/// check, get, describe, delete, logs, key, worker ls|cordon|uncordon, run, deploy, conformance, version.
 CommandTable standard_commands();
 
 /// Runs one command line; the exit status. `argv[0]` is the program. Catches everything.
@@ -58,6 +58,7 @@ int key_command(Context& context, const std::vector<std::string>& args);
 int worker_command(Context& context, const std::vector<std::string>& args);
 int run_command(Context& context, const std::vector<std::string>& args);
 int deploy_command(Context& context, const std::vector<std::string>& args);
+int conformance_command(Context& context, const std::vector<std::string>& args);
 int version_command(Context& context, const std::vector<std::string>& args);
 
 }  // namespace berth::cli

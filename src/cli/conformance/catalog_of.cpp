@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/conformance/convert.h"
+
+namespace berth::cli::conformance {
+namespace {
+
+using engines::Engine;
+using engines::SupportRow;
+
+constexpr std::array kRuntimes = {
+    RuntimeRow{"cuda", "nvidia", "cuda"},
+    RuntimeRow{"rocm", "amd", "rocm"},
+    RuntimeRow{"cann", "ascend", "cann"},
+    RuntimeRow{"mps", "apple", "metal"},
+    RuntimeRow{"cpu", "cpu", "cpu"},
+};
+
+bool is_for(const SupportRow& row, const RuntimeRow& runtime) {
+  return row.vendor == runtime.vendor && (row.framework.empty() || row.framework == runtime.framework);
+}
+
+bool covers(const SupportRow& row, const std::optional<std::string>& version) {
+  return row.versions.empty() || !version ||
+         std::find(row.versions.begin(), row.versions.end(), *version) != row.versions.end();
+}
+
+void add_build(Engine& engine, const RuntimeRow& runtime, const std::optional<std::string>& version) {
+  if (version && std::find(engine.versions.begin(), engine.versions.end(), *version) == engine.versions.end())
+    engine.versions.push_back(*version);
+  const bool there = std::any_of(engine.rows.begin(), engine.rows.end(), [&](const SupportRow& row) {
+    return is_for(row, runtime) && covers(row, version);
+  });
+  if (there) return;
+  SupportRow row;
+  if (version) row.versions = {*version};
+  row.os = {"linux"};  // the builds that a case tells of are container images
+  row.vendor = runtime.vendor;
+  row.framework = runtime.framework;
+  row.install = "container";
+  row.source = "backend_catalog of the case";
+  engine.rows.push_back(std::move(row));
+}
+
+void remove_build(Engine& engine, const RuntimeRow& runtime, const std::optional<std::string>& version) {
+  std::vector<SupportRow> kept;
+  for (auto& row : engine.rows) {
+    if (is_for(row, runtime)) {
+      if (!version) continue;
+      if (row.versions.empty()) row.versions = engine.versions;
+      std::erase(row.versions, *version);
+      if (row.versions.empty()) continue;
+    }
+    kept.push_back(std::move(row));
+  }
+  engine.rows = std::move(kept);
+}
+
+}  // namespace
+
+Result<RuntimeRow> runtime_row(std::string_view runtime) {
+  const auto at =
+      std::find_if(kRuntimes.begin(), kRuntimes.end(), [&](const auto& row) { return row.runtime == runtime; });
+  if (at == kRuntimes.end())
+    return fail(Code::kNotSupported, fmt::format("runtime \"{}\" is not understood", printable(runtime)));
+  return *at;
+}
+
+Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds,
+                                          const std::optional<std::string>& id,
+                                          const engines::EngineCatalog& embedded) {
+  engines::EngineCatalog out = embedded;
+  for (const auto& build : builds) {
+    TRY(const auto runtime, runtime_row(build.runtime));
+    if (!id) return invalid("backend_catalog is given, but the model names no backend that it could be about");
+    const auto at = std::find_if(out.engines.begin(), out.engines.end(), [&](const Engine& e) { return e.id == *id; });
+    if (at == out.engines.end()) continue;
+    if (build.supported)
+      add_build(*at, runtime, build.backend_version);
+    else
+      remove_build(*at, runtime, build.backend_version);
+  }
+  return out;
+}
+
+}  // namespace berth::cli::conformance

@@ -1,0 +1,52 @@
+#pragma once
+// The comparison of one decision with what a case expects of it.
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/conformance/facts.h"
+#include "cli/conformance/judge.h"
+
+namespace berth::cli::conformance {
+
+class Comparison {
+ public:
+  Comparison(const Case& c, const World& world, const fleet::Decision& decision, const ReasonMap& reasons);
+
+  /// Every reject of the report is true in the case. Counts as nothing compared: it expects nothing of the case.
+  void facts_hold();
+  /// What decide() returned, verify() lets pass.
+  void plan_holds(const fleet::Plan& plan, const fleet::Verification& verification);
+  void schedule();
+  void filter();
+
+  [[nodiscard]] std::size_t compared() const { return compared_; }
+  [[nodiscard]] const std::vector<std::string>& differences() const { return differences_; }
+
+ private:
+  void check(bool ok, std::string difference);
+  void differs(std::string difference) { differences_.push_back(std::move(difference)); }
+  void verdict();
+  void reported(const std::vector<std::string>& any_of);
+  void place(std::string_view what, const CasePlace& wanted);
+  void numbered_reason(const CaseReason& reason);
+  void selected_workers(const CaseReason& reason, const std::vector<const fleet::RuleResult*>& rejects);
+  /// Workers on which some reject says `code`.
+  [[nodiscard]] std::set<std::string> rejected_for(const std::string& code) const;
+  /// Workers that the stage rejects with every engine that it was judged with; `judged`: all that were.
+  [[nodiscard]] std::set<std::string> rejected_by(const std::vector<std::string>& ours,
+                                                  std::set<std::string>& judged) const;
+  [[nodiscard]] std::vector<const fleet::RuleResult*> request_rejects() const;
+
+  const Case& case_;
+  const World& world_;
+  const fleet::Decision& decision_;
+  const ReasonMap& reasons_;
+  std::vector<Line> lines_;
+  std::size_t compared_ = 0;
+  std::vector<std::string> differences_;
+};
+
+}  // namespace berth::cli::conformance

@@ -1,0 +1,118 @@
+#include "cli/conformance/conformance.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/conformance/judge.h"
+#include "cli/exit_codes.h"
+#include "cli/inputs.h"
+#include "cli/output.h"
+#include "wire/codec.h"
+
+namespace berth::cli {
+namespace conformance {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<std::vector<fs::path>> case_files(const std::string& folder) {
+  std::error_code error;
+  fs::directory_iterator entries(folder, error);
+  if (error)
+    return fail(Code::kNotFound, fmt::format("cannot read the folder {}: {}", printable(folder), error.message()));
+  std::vector<fs::path> out;
+  for (const fs::directory_iterator end; entries != end; entries.increment(error)) {
+    if (error) return fail(Code::kInternal, fmt::format("reading {} stopped: {}", printable(folder), error.message()));
+    if (entries->path().extension() == ".json") out.push_back(entries->path());
+    if (out.size() > kCasesMax)
+      return fail(Code::kTooLarge, fmt::format("{} holds more than {} cases, the limit", printable(folder), kCasesMax));
+  }
+  if (out.empty()) return fail(Code::kNotFound, fmt::format("{} holds no .json file", printable(folder)));
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+CaseLine run_file(const Judge& judge, const fs::path& path) {
+  const std::string id = path.stem().string();
+  CaseResult result;
+  if (const auto text = read_text_file(path.string()))
+    result = judge.run(*text);
+  else
+    result.differences = {text.error().message};
+  return {.id = id,
+          .file = path.string(),
+          .passed = result.passed,
+          .compared = result.compared,
+          .differences = std::move(result.differences)};
+}
+
+}  // namespace
+
+Result<Summary> run_conformance(const Options& options) {
+  TRY(const auto judge, Judge::embedded());
+  TRY(const auto files, case_files(options.folder));
+  Summary summary;
+  for (const auto& path : files) {
+    if (!options.only.empty() && !glob_match(options.only, path.stem().string())) {
+      ++summary.skipped;
+      continue;
+    }
+    summary.cases.push_back(run_file(judge, path));
+    ++(summary.cases.back().passed ? summary.passed : summary.failed);
+  }
+  if (summary.cases.empty())
+    return fail(Code::kNotFound,
+                fmt::format("none of the {} cases is called like \"{}\"", files.size(), printable(options.only)));
+  return summary;
+}
+
+std::string to_text(const Summary& summary) {
+  std::string out;
+  for (const auto& line : summary.cases) {
+    out += fmt::format("{}  {}", line.passed ? "PASS" : "FAIL", printable(line.id));
+    for (std::size_t i = 0; i < line.differences.size(); ++i)
+      out += fmt::format("{}{}", i == 0 ? ": " : "; ", printable(line.differences[i]));
+    out += "\n";
+  }
+  return out + fmt::format("{} passed, {} failed, {} skipped\n", summary.passed, summary.failed, summary.skipped);
+}
+
+}  // namespace conformance
+
+int conformance_command(Context& context, const std::vector<std::string>& args) {
+  conformance::Options options;
+  std::string policy = "berth", output = "text";
+  Arguments a("conformance",
+              "Run sched-case/1 files through the decision and compare with what they expect",
+              {"berth conformance tests/conformance/cases", "berth conformance cases --only 'issue-*' -o json"});
+  a.positional("DIR", options.folder, "Folder with the cases, one .json file each");
+  a.option("--only", options.only, "Glob over the names of the cases; the others are skipped");
+  a.choice("--policy", policy, {"berth", "gpustack"}, "Rules of the house");
+  a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");
+  const auto help = a.parse(args);
+  if (!help) return context.misused(help.error());
+  if (*help) {
+    context.out(**help);
+    return kExitOk;
+  }
+  if (policy != "berth")
+    return context.misused(invalid("--policy gpustack is not built yet; leave it out for berth's own rules"));
+  const auto summary = conformance::run_conformance(options);
+  if (!summary) return context.failed(summary.error());
+  if (output == "text") {
+    context.out(conformance::to_text(*summary));
+  } else {
+    const auto text = formatted(wire::to_json(*summary), output);
+    if (!text) return context.failed(text.error());
+    context.out(*text);
+  }
+  return summary->failed == 0 ? kExitOk : kExitError;
+}
+
+}  // namespace berth::cli
+
+BERTH_WIRE(berth::cli::conformance::Summary);

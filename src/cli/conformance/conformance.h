@@ -1,0 +1,53 @@
+#pragma once
+// berth conformance: a folder of sched-case/1 files through the very decide() and verify() that everything else uses.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/describe.h"
+#include "base/result.h"
+
+namespace berth::cli {
+
+struct Context;
+
+namespace conformance {
+
+constexpr std::size_t kCasesMax = 10'000;
+
+struct Options {
+  std::string folder;
+  std::string only;  // glob over ids; empty: all
+};
+
+/// One case as it is printed.
+struct CaseLine {
+  std::string id;  // name of the file without its ending
+  std::string file;
+  bool passed = false;
+  std::uint64_t compared = 0;
+  std::vector<std::string> differences;
+};
+DESCRIBE(CaseLine, id, file, passed, compared, differences);
+
+struct Summary {
+  std::vector<CaseLine> cases;  // by file name
+  std::uint64_t passed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t skipped = 0;  // left out by `only`, and nothing else
+};
+DESCRIBE(Summary, cases, passed, failed, skipped);
+
+/// Runs every .json file of the folder. Errors: kNotFound and kTooLarge about the folder; a file that cannot be read is
+/// a failed case.
+Result<Summary> run_conformance(const Options& options);
+/// Lines for people, ending in "N passed, N failed, N skipped".
+std::string to_text(const Summary& summary);
+
+}  // namespace conformance
+
+/// berth conformance DIR [--only GLOB] [--policy berth|gpustack] [-o text|json|yaml]
+int conformance_command(Context& context, const std::vector<std::string>& args);
+
+}  // namespace berth::cli

@@ -1,0 +1,235 @@
+// The recorded cases that must pass, and cases that must not: a judge that cannot fail judges nothing.
+#include "cli/conformance/conformance.h"
+
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/text.h"
+#include "cli/conformance/facts.h"
+#include "cli/conformance/judge.h"
+#include "cli/inputs.h"
+#include "cli/testing.h"
+#include "placement/rules/rule.h"
+#include "wire/json.h"
+
+namespace berth::cli::conformance {
+namespace {
+
+const std::string kCases = "tests/conformance/cases";
+
+const Judge& judge() {
+  static const Judge kJudge = [] {
+    auto judge = Judge::embedded();
+    REQUIRE_MESSAGE(judge, (judge ? "" : judge.error().message));
+    return std::move(*judge);
+  }();
+  return kJudge;
+}
+
+Case load(const std::string& id) {
+  const auto text = read_text_file(kCases + "/" + id + ".json");
+  REQUIRE(text);
+  auto c = read_case(*text);
+  REQUIRE_MESSAGE(c, (c ? "" : c.error().message));
+  return std::move(*c);
+}
+
+/// The only difference that the judge names.
+std::string difference(const Case& c) {
+  const auto result = judge().run(c);
+  CHECK_FALSE(result.passed);
+  return join(result.differences, " | ");
+}
+
+std::string difference(std::string_view json) {
+  const auto result = judge().run(json);
+  CHECK_FALSE(result.passed);
+  return join(result.differences, " | ");
+}
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("every case on state, labels, selection and these issues passes") {
+  for (const auto* pattern : {"issue-1933*",
+                              "issue-1778*",
+                              "issue-1548*",
+                              "issue-3701*",
+                              "filter-state-*",
+                              "filter-gpu-selector-*",
+                              "label-*"}) {
+    CAPTURE(pattern);
+    const auto summary = run_conformance({.folder = kCases, .only = pattern});
+    REQUIRE_MESSAGE(summary, (summary ? "" : summary.error().message));
+    CHECK(summary->passed > 0);
+    CHECK(summary->failed == 0);
+    CHECK(summary->passed + summary->failed + summary->skipped == 26);
+    for (const auto& line : summary->cases) CHECK_MESSAGE(line.passed, line.id, ": ", join(line.differences, "; "));
+  }
+}
+
+TEST_CASE("every reason of berth is in reasons.json exactly once, and what is compiled in is that file") {
+  const auto file = read_text_file("tests/conformance/reasons.json");
+  REQUIRE(file);
+  CHECK(*file == embedded_reasons());
+  std::set<std::string> named(judge().reasons.without_counterpart.begin(), judge().reasons.without_counterpart.end());
+  for (const auto& [ours, theirs] : judge().reasons.reasons) named.insert(ours);
+  std::set<std::string> known;
+  for (auto r = placement::Reason::kInvalidRequest; r <= placement::Reason::kInternalError;
+       r = static_cast<placement::Reason>(static_cast<int>(r) + 1))
+    known.emplace(placement::reason_name(r));
+  CHECK(named == known);
+  for (const auto& reason : checked_reasons()) CHECK_MESSAGE(known.contains(reason), reason);
+  for (const auto& [stage, reasons] : judge().reasons.stages)
+    for (const auto& reason : reasons) CHECK_MESSAGE(known.contains(reason), stage, ": ", reason);
+}
+
+TEST_CASE("a case that is not run, not understood or compares nothing is failed with the reason") {
+  CHECK(has(difference("{"), "cannot be read"));
+  CHECK(has(difference(R"({"schema":"sched-case/2","id":"x","kind":"schedule"})"), "schema is \"sched-case/2\""));
+  CHECK(has(difference(R"({"schema":"sched-case/1","id":"x","kind":"score"})"), "kind \"score\" is not run yet"));
+  CHECK(has(difference(R"({"schema":"sched-case/1","id":"x","kind":"filter"})"), "the case has no model"));
+
+  auto c = load("issue-1933-auto");
+  c.expected = {};
+  CHECK(difference(c) == "nothing in it could be compared");
+  c = load("filter-state-pending");
+  c.filter = "local_path";
+  CHECK(has(difference(c), "the filter \"local_path\" is not run yet"));
+
+  c = load("filter-state-pending");
+  c.fleet.workers.front().state = "asleep";
+  CHECK(has(difference(c), "\"asleep\", which is not understood"));
+  c = load("issue-1933-auto");
+  c.model->env["GPUSTACK_MODEL_VRAM_CLAIM"] = "1";
+  CHECK(has(difference(c), "model.env"));
+  c = load("issue-1933-auto");
+  c.fleet.workers.back().gpus.front().runtime = "abacus";
+  CHECK(has(difference(c), "runtime \"abacus\" is not understood"));
+  c = load("issue-1933-auto");
+  c.expected.reasons_any_of_per_entry->push_back({"no_such_reason"});
+  CHECK(has(difference(c), "no reason of berth says this"));
+}
+
+TEST_CASE("an expectation that does not hold fails the case") {
+  auto c = load("issue-1933-auto");
+  c.expected.feasible = true;
+  CHECK(has(difference(c), "feasible: expected true, got does_not_fit"));
+  c = load("issue-1933-auto");
+  c.expected.reasons_any_of_per_entry = {{"label_mismatch"}};
+  CHECK(has(difference(c), "none of the reasons [label_mismatch] is reported"));
+  c = load("label-arch-label");
+  c.expected.passed = {"a"};
+  CHECK(has(difference(c), "passed: expected [a], got [c]"));
+  c = load("filter-state-pending");
+  c.expected.reasons = wire::RawJson{R"([{"code":"worker_not_ready","matched":1,"of":3}])"};
+  CHECK(has(difference(c), "expected 1 of 3 workers to match, got 2 of 3"));
+  c = load("filter-gpu-selector-one-of-two");
+  c.expected.reasons = wire::RawJson{R"([{"code":"gpu_selector_workers_missing","missing":"b"}])"};
+  CHECK(has(difference(c), "nothing says that b is missing"));
+  c = load("issue-3701-selected-worker-not-ready");
+  c.expected.choice_must_have = CasePlace{.worker = "cce-a30-08", .gpu_indexes = {}, .subordinates = {}};
+  CHECK(has(difference(c), "choice_must_have: expected cce-a30-08, got no plan"));
+}
+
+TEST_CASE("a reject whose fact does not hold in the case is found out, on whichever worker it is put") {
+  const auto c = load("issue-1933-auto");
+  const auto world = to_world(c, judge().catalog);
+  REQUIRE(world);
+  const auto& mac = c.fleet.workers.front();
+  const auto& linux = c.fleet.workers.back();
+  const auto said = [&](const CaseWorker* worker, const std::string& reason, std::map<std::string, std::string> args) {
+    fleet::RuleResult result;
+    result.outcome = fleet::Outcome::kReject;
+    result.reason = reason;
+    result.args = std::move(args);
+    return untrue(c, *world, {worker, "vllm", &result});
+  };
+  CHECK_FALSE(said(&linux, "worker_not_ready", {}));
+  CHECK(said(&mac, "worker_not_ready", {}));
+  CHECK_FALSE(said(&mac, "engine_os", {}));
+  CHECK(said(&linux, "engine_os", {}));
+  CHECK(said(&mac, "engine_vendor", {}));
+  CHECK(said(&mac, "not_selected", {}));
+  CHECK(said(&mac, "label_mismatch", {{"label", "os"}}));
+  CHECK(said(&mac, "cordoned", {}));
+  CHECK(said(&mac, "needs_device", {}));
+  CHECK(said(&linux, "capability_too_low", {{"has", "8.0"}, {"needs", "7.0"}}));
+  CHECK_FALSE(said(&linux, "capability_too_low", {{"has", "8.0"}, {"needs", "9.0"}}));
+  CHECK(said(&linux, "capability_too_low", {{"has", "7.5"}, {"needs", "9.0"}}));
+  CHECK(said(nullptr, "unknown_engine", {}));
+  CHECK(said(nullptr, "worker_not_ready", {}));
+}
+
+TEST_CASE("builds that a case tells of are added and taken away, and nothing else of the catalog changes") {
+  const auto& embedded = judge().catalog;
+  const auto rows = [](const engines::EngineCatalog& catalog, std::string_view vendor) {
+    const auto& all = catalog.find("vllm")->rows;
+    return std::count_if(all.begin(), all.end(), [&](const auto& row) { return row.vendor == vendor; });
+  };
+  REQUIRE(rows(embedded, "nvidia") > 0);
+  const auto without = catalog_of({{.runtime = "cuda", .backend_version = {}, .supported = false}}, "vllm", embedded);
+  REQUIRE(without);
+  CHECK(rows(*without, "nvidia") == 0);
+  const auto with = catalog_of({{.runtime = "rocm", .backend_version = "0.11.0", .supported = true}}, "vllm", embedded);
+  REQUIRE(with);
+  CHECK(rows(*with, "amd") == rows(embedded, "amd") + 1);
+  CHECK(rows(*with, "nvidia") == rows(embedded, "nvidia"));
+  CHECK(with->find("vllm")->versions.back() == "0.11.0");
+  CHECK_FALSE(catalog_of({{.runtime = "abacus", .backend_version = {}, .supported = true}}, "vllm", embedded));
+}
+
+TEST_CASE("a fleet whose lines name only some of their workers is still judged worker by worker") {
+  auto c = load("filter-state-not-ready");
+  const auto original = c.fleet.workers;
+  c.fleet.workers.clear();
+  c.expected.passed = std::vector<std::string>();
+  c.expected.rejected = std::vector<std::string>();
+  for (int i = 0; i < 20; ++i) {
+    auto worker = original[static_cast<std::size_t>(i) % original.size()];
+    worker.id = i + 1;
+    worker.name += std::to_string(i);
+    (worker.state == "ready" ? c.expected.passed : c.expected.rejected)->push_back(worker.name);
+    c.fleet.workers.push_back(std::move(worker));
+  }
+  c.expected.reasons = wire::RawJson{R"([{"code":"worker_not_ready","matched":13,"of":20}])"};
+  const auto result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+  CHECK(result.compared == 4);
+}
+
+TEST_CASE("the command prints a line a case and the three numbers, and fails when a case does") {
+  auto got = invoke({"conformance", kCases, "--only", "label-*"});
+  CHECK(got.status == 0);
+  CHECK(has(got.out, "PASS  label-arch-label\n"));
+  CHECK(got.out.ends_with("4 passed, 0 failed, 22 skipped\n"));
+
+  got = invoke({"conformance", kCases, "--only", "label-arch-label", "-o", "json"});
+  CHECK(got.status == 0);
+  CHECK(has(got.out, "\"skipped\": 25"));
+
+  const auto folder = std::filesystem::temp_directory_path() / "berth-conformance-test";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "bad.json") << "{}";
+  std::filesystem::copy_file(kCases + "/label-arch-label.json", folder / "good.json");
+  got = invoke({"conformance", folder.string()});
+  CHECK(got.status == 1);
+  CHECK(has(got.out, "FAIL  bad: cannot be read: schema is \"\""));
+  CHECK(got.out.ends_with("1 passed, 1 failed, 0 skipped\n"));
+  got = invoke({"conformance", folder.string(), "--only", "none"});
+  CHECK(got.status == 3);
+  std::filesystem::remove_all(folder);
+
+  got = invoke({"conformance", kCases, "--policy", "gpustack"});
+  CHECK(got.status == 2);
+  CHECK(has(got.err, "not built yet"));
+  CHECK(invoke({"conformance", "no/such/folder"}).status == 3);
+  CHECK(invoke({"conformance"}).status == 2);
+}
+
+}  // namespace berth::cli::conformance

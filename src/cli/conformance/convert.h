@@ -1,0 +1,43 @@
+#pragma once
+// A case in the words of the decision: data only, no rule is asked here.
+
+#include "cli/conformance/case.h"
+#include "engines/catalog.h"
+#include "fleet/request.h"
+#include "fleet/snapshot.h"
+
+namespace berth::cli::conformance {
+
+struct World {
+  fleet::FleetSnapshot snapshot;
+  fleet::Request request;
+  engines::EngineCatalog catalog;  // the embedded one with the builds that the case tells of
+};
+
+/// Errors: kNotSupported naming the key and value that is not understood; kInvalid where the case contradicts itself.
+Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded);
+
+/// `embedded` with rows added and taken away as backend_catalog says of the engine `id`. An engine that the catalog
+/// does not have stays unknown: a case tells no formats and layouts. Errors: kNotSupported on an unknown runtime.
+Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds,
+                                          const std::optional<std::string>& id,
+                                          const engines::EngineCatalog& embedded);
+
+/// "l1:cuda:0" → "l1/cuda:0". Errors: kInvalid.
+Result<std::string> device_ref(const std::string& gpu_id);
+/// How berth's catalog calls the engine; a name that is not in the table stays as it is.
+std::string engine_id(const std::string& backend);
+/// The id that a case's worker has in the snapshot.
+std::string worker_id(std::int64_t id);
+
+/// What a runtime of the cases is to berth. Errors: kNotSupported.
+struct RuntimeRow {
+  std::string_view runtime;
+  std::string_view vendor;
+  std::string_view framework;
+};
+Result<RuntimeRow> runtime_row(std::string_view runtime);
+/// Errors: kNotSupported.
+Result<fleet::WorkerState> worker_state(std::string_view state);
+
+}  // namespace berth::cli::conformance

@@ -1,0 +1,81 @@
+#include "cli/conformance/judge.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+#include "base/text.h"
+#include "cli/conformance/compare.h"
+#include "placement/decide.h"
+#include "wire/catalog.h"
+#include "wire/json.h"
+
+namespace berth::cli::conformance {
+namespace {
+
+CaseResult failed(std::string id, std::string why) {
+  return {.id = std::move(id), .passed = false, .compared = 0, .differences = {std::move(why)}};
+}
+
+void add_lines(std::vector<Line>& out, const fleet::WorkerLine& line, const std::string& worker) {
+  const bool named = std::find(line.examples.begin(), line.examples.end(), worker) != line.examples.end();
+  if (named) out.push_back({worker, line.engine, line.results});
+}
+
+}  // namespace
+
+std::vector<Line> lines_of(const World& world, const fleet::Decision& decision) {
+  std::vector<Line> out;
+  const bool one_each = std::all_of(
+      decision.report.lines.begin(), decision.report.lines.end(), [](const auto& line) { return line.workers == 1; });
+  world.snapshot.for_each([&](const fleet::WorkerEntry& entry) {
+    if (one_each) {
+      for (const auto& line : decision.report.lines) add_lines(out, line, entry.worker.name);
+      return;
+    }
+    // A line of several workers that are alike has the numbers of the first: asked alone, each has its own.
+    const fleet::FleetSnapshot empty = *fleet::FleetSnapshot::build({}, world.snapshot.not_carried());
+    const auto alone = empty.with(std::make_shared<const fleet::WorkerEntry>(entry));
+    const auto d = placement::decide(alone, world.request, {}, world.catalog);
+    for (const auto& line : d.report.lines) add_lines(out, line, entry.worker.name);
+  });
+  return out;
+}
+
+Result<Judge> Judge::embedded() {
+  Judge judge;
+  TRY(judge.catalog, wire::embedded_catalog());
+  TRY(judge.reasons, read_reason_map(embedded_reasons()));
+  return judge;
+}
+
+CaseResult Judge::run(std::string_view json) const {
+  auto c = read_case(json);
+  if (!c) return failed("", fmt::format("cannot be read: {}", c.error().message));
+  return run(*c);
+}
+
+CaseResult Judge::run(const Case& c) const {
+  if (c.kind != kKindSchedule && c.kind != kKindFilter)
+    return failed(c.id, fmt::format("kind \"{}\" is not run yet", printable(c.kind)));
+  auto world = to_world(c, catalog);
+  if (!world) return failed(c.id, fmt::format("not understood: {}", world.error().message));
+  const auto decision = placement::decide(world->snapshot, world->request, {}, world->catalog);
+  Comparison comparison(c, *world, decision, reasons);
+  comparison.facts_hold();
+  for (const auto& plan : decision.plans) {
+    const auto verification = placement::verify(world->snapshot, world->request, {}, world->catalog, plan);
+    comparison.plan_holds(plan, verification);
+  }
+  if (c.kind == kKindSchedule)
+    comparison.schedule();
+  else
+    comparison.filter();
+  CaseResult result{
+      .id = c.id, .passed = false, .compared = comparison.compared(), .differences = comparison.differences()};
+  if (result.compared == 0) result.differences.emplace_back("nothing in it could be compared");
+  result.passed = result.differences.empty();
+  return result;
+}
+
+}  // namespace berth::cli::conformance

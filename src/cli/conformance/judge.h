@@ -1,0 +1,43 @@
+#pragma once
+// One case, put to decide() and verify(), and held against what it expects.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/conformance/case.h"
+#include "cli/conformance/convert.h"
+#include "cli/conformance/reasons.h"
+#include "fleet/decision.h"
+
+namespace berth::cli::conformance {
+
+struct CaseResult {
+  std::string id;
+  bool passed = false;
+  std::size_t compared = 0;              // expectations that were looked at
+  std::vector<std::string> differences;  // why it failed, in sentences
+};
+
+/// What is the same for all cases.
+struct Judge {
+  engines::EngineCatalog catalog;  // the embedded one
+  ReasonMap reasons;
+
+  /// Errors: kInvalid when what is compiled in cannot be read, which is our own bug.
+  static Result<Judge> embedded();
+  /// Never fails as a function: what cannot be read, run or compared is a failed case that says so.
+  [[nodiscard]] CaseResult run(std::string_view json) const;
+  [[nodiscard]] CaseResult run(const Case& c) const;
+};
+
+/// One worker's results for one engine.
+struct Line {
+  std::string worker;
+  std::string engine;
+  std::vector<fleet::RuleResult> results;
+};
+/// The report taken apart: every worker of the snapshot by name, once per engine, groups undone.
+std::vector<Line> lines_of(const World& world, const fleet::Decision& decision);
+
+}  // namespace berth::cli::conformance
