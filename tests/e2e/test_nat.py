@@ -111,7 +111,8 @@ class BehindNat(unittest.TestCase):
         worker_log = self.start(WORKER, "worker", "worker", "--server", "https://10.77.1.1:8443",
                                 "--fingerprint", fingerprint, "--token-file", token, "--name", "behind-nat",
                                 "--state-dir", f"{self.dir}/worker",
-                                "--model-root", models, "--engine-port", "42000")
+                                "--model-root", models, "--engine-port", "42000",
+                                "--launcher-dir", os.path.realpath(os.path.join(ROOT, ".venv/bin")))
         self.wait("worker is ready", lambda: "behind-nat  ready" in self.cli("get", "workers").stdout)
         answer = self.cli("run", os.path.join(models, "smollm2.gguf"), "Say hi.", "--name", "nat")
         self.assertEqual(answer.returncode, 0, answer.stderr + log() + worker_log())
