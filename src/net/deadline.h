@@ -90,7 +90,9 @@ class Signal {
 constexpr std::size_t kGroupTasksMax = 16384;
 
 /// Owner of tasks on one executor: nothing is spawned outside of one (STYLE §6). The owner joins before it goes away;
-/// the destructor cancels what is left.
+/// the destructor, on any thread, cancels what is left. Off the executor's thread, or while its loop does not run, a
+/// cancellation reaches the tasks at the loop's next turn; when the loop never turns again they stay as they are and
+/// are freed with it. A group with tasks left goes away before its loop does.
 class TaskGroup {
  public:
   explicit TaskGroup(Executor executor, std::size_t tasks_max = kGroupTasksMax);
@@ -102,10 +104,11 @@ class TaskGroup {
   /// cancellation ends the operation under way with kCancelled and throws nothing.
   /// Errors: kUnavailable when the group is full or cancelled.
   Result<void> spawn(awaitable<void> task);
-  /// Cancels every task; later spawns are refused.
+  /// Any thread. Cancels every task; spawns are refused from now on.
   void cancel();
   /// Waits until no task is left; kTimeout when some still run at the deadline.
   awaitable<Result<void>> join(Deadline deadline);
+  /// Any thread.
   [[nodiscard]] std::size_t size() const;
 
  private:

@@ -1,8 +1,12 @@
+#include <atomic>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <map>
+#include <vector>
 
 #include "base/log.h"
 #include "net/deadline.h"
@@ -30,11 +34,22 @@ void log_exception(const std::exception_ptr& thrown) {
 struct TaskGroup::State {
   State(Executor on, std::size_t most) : executor(std::move(on)), tasks_max(most), idle(executor) {}
 
+  /// On the executor's thread.
+  void emit_all() {
+    std::vector<std::shared_ptr<asio::cancellation_signal>> signals;  // emitting may end tasks and change the map
+    for (const auto& [id, signal] : tasks) signals.push_back(signal);
+    for (const auto& signal : signals) signal->emit(asio::cancellation_type::terminal);
+    // co_spawn may have queued what it was told, with a bare pointer into the signal: the signals outlive that.
+    asio::post(executor, [kept = std::move(signals)] {});
+  }
+
   Executor executor;
   std::size_t tasks_max;
   Signal idle;
+  std::atomic<bool> cancelled = false;
+  std::atomic<std::size_t> count = 0;  // tasks.size() for other threads
+  // The executor's thread only:
   std::uint64_t next_id = 0;
-  bool cancelled = false;
   std::map<std::uint64_t, std::shared_ptr<asio::cancellation_signal>> tasks;
 };
 
@@ -44,9 +59,14 @@ TaskGroup::TaskGroup(Executor executor, std::size_t tasks_max)
 TaskGroup::~TaskGroup() { cancel(); }
 
 Result<void> TaskGroup::spawn(awaitable<void> task) {
-  if (state_->cancelled) return fail(Code::kUnavailable, "the task group is being stopped");
-  if (state_->tasks.size() >= state_->tasks_max) {
+  if (state_->tasks.size() >= state_->tasks_max && !state_->cancelled) {
     return fail(Code::kUnavailable, fmt::format("{} tasks run already, the limit", state_->tasks.size()));
+  }
+  // Counted before it looks, as cancel() looks after it has told: one of the two sees the other.
+  ++state_->count;
+  if (state_->cancelled) {
+    --state_->count;
+    return fail(Code::kUnavailable, "the task group is being stopped");
   }
   const std::uint64_t id = state_->next_id++;
   auto signal = std::make_shared<asio::cancellation_signal>();
@@ -54,6 +74,7 @@ Result<void> TaskGroup::spawn(awaitable<void> task) {
   auto done = [state = state_, id](const std::exception_ptr& thrown) {
     if (thrown) log_exception(thrown);
     state->tasks.erase(id);
+    --state->count;
     if (state->tasks.empty()) state->idle.notify();
   };
   awaitable<void> wrapped = quiet(std::move(task));
@@ -63,9 +84,8 @@ Result<void> TaskGroup::spawn(awaitable<void> task) {
 
 void TaskGroup::cancel() {
   state_->cancelled = true;
-  std::vector<std::shared_ptr<asio::cancellation_signal>> signals;  // emitting may end tasks and change the map
-  for (const auto& [id, signal] : state_->tasks) signals.push_back(signal);
-  for (const auto& signal : signals) signal->emit(asio::cancellation_type::terminal);
+  if (state_->count == 0) return;  // and a loop that is gone already is not touched
+  asio::dispatch(state_->executor, [state = state_] { state->emit_all(); });
 }
 
 awaitable<Result<void>> TaskGroup::join(Deadline deadline) {
@@ -80,6 +100,6 @@ awaitable<Result<void>> TaskGroup::join(Deadline deadline) {
   co_return Result<void>{};
 }
 
-std::size_t TaskGroup::size() const { return state_->tasks.size(); }
+std::size_t TaskGroup::size() const { return state_->count; }
 
 }  // namespace berth::net
