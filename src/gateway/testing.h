@@ -17,7 +17,7 @@ namespace berth::gateway::testing {
 
 constexpr std::string_view kGoodKey = "sk-berth-good";
 constexpr std::string_view kWorkerScopeKey = "sk-berth-management";
-constexpr net::Millis kTestMax{10'000};
+constexpr net::Millis kTestMax{30'000};
 
 class FixedKeys final : public KeyCheck {
  public:

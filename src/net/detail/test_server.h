@@ -10,7 +10,7 @@
 
 namespace berth::net {
 
-constexpr Millis kTestMax{5'000};
+constexpr Millis kTestMax{30'000};
 inline Deadline soon() { return Deadline::in(kTestMax); }
 
 struct TestServer {
