@@ -1,8 +1,8 @@
 #pragma once
-// The codec template. Heavy: include it only in the .cpp files that instantiate types with BERTH_WIRE(T).
+// Builds the table of each type (wire/schema.h) from its description. Include it only in the .cpp files that
+// instantiate types with BERTH_WIRE(T).
 
 #include <boost/describe.hpp>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <optional>
@@ -11,19 +11,13 @@
 #include <type_traits>
 #include <vector>
 
-#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/describe.h"
-#include "base/text.h"
 #include "base/time.h"
 #include "wire/codec_support.h"
-#include "wire/json_value.h"
-#include "wire/yaml.h"
+#include "wire/schema.h"
 
 namespace berth::wire::codec {
-
-template <class T>
-constexpr bool kDescribed = boost::describe::has_describe_members<T>::value;
 
 template <class T>
 struct IsOptional : std::false_type {};
@@ -39,224 +33,140 @@ template <class T>
 struct IsMap<std::map<std::string, T>> : std::true_type {};
 
 template <class T>
-constexpr bool within_exact(T value) {
-  if constexpr (std::is_signed_v<T>)
-    if (value < 0) return static_cast<std::int64_t>(value) >= -static_cast<std::int64_t>(kExactMax);
-  return static_cast<std::uint64_t>(value) <= kExactMax;
-}
+constexpr Type make_type();
+/// The one table of a type.
+template <class T>
+inline constexpr Type kTypeOf = make_type<T>();
 
 template <class T>
-json::value encode(const T& value);
-template <class T>
-Result<void> decode(T& out, const json::value& v, const Path& path, Strictness strict);
+struct Erased {
+  static const T& of(const void* value) { return *static_cast<const T*>(value); }
+  static T& of(void* value) { return *static_cast<T*>(value); }
+};
 
 template <class T>
-json::value encode_struct(const T& value) {
-  json::object out;
-  boost::mp11::mp_for_each<::berth::detail::Members<T>>([&](auto member) {
-    const auto& field = value.*member.pointer;
-    if constexpr (IsOptional<std::remove_cvref_t<decltype(field)>>::value) {
-      if (!field) return;
-      out.emplace(member.name, encode(*field));
-    } else {
-      out.emplace(member.name, encode(field));
-    }
-  });
-  return out;
-}
-
-template <class T>
-json::value encode(const T& value) {
-  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::string>) {
-    return json::value(value);
-  } else if constexpr (std::is_same_v<T, Bytes>) {
-    return json::value(std::min(value.value, kExactMax));  // saturated sizes stay "more than anybody has"
-  } else if constexpr (std::is_same_v<T, Time>) {
-    return json::value(to_rfc3339(value));
-  } else if constexpr (std::is_same_v<T, RawJson>) {
-    auto parsed = parse_value(value.text);
-    return parsed ? *parsed : json::value(nullptr);
-  } else if constexpr (std::is_enum_v<T>) {
-    return json::value(snake(boost::describe::enum_to_string(value, "k")));
-  } else if constexpr (std::is_integral_v<T>) {
-    ASSERT(within_exact(value));
-    return json::value(value);
-  } else if constexpr (std::is_floating_point_v<T>) {
-    ASSERT(std::isfinite(value));
-    return json::value(value);
-  } else if constexpr (IsVector<T>::value || std::is_same_v<T, std::set<std::string>>) {
-    json::array out;
-    for (const auto& item : value) out.push_back(encode(item));
-    return out;
-  } else if constexpr (IsMap<T>::value) {
-    json::object out;
-    for (const auto& [key, item] : value) out.emplace(key, encode(item));
-    return out;
-  } else {
-    static_assert(kDescribed<T>, "the type needs DESCRIBE");
-    return encode_struct(value);
-  }
-}
-
-template <class T>
-Result<void> decode_integer(T& out, const json::value& v, const Path& path) {
+constexpr Type integer_type() {
   using Limits = std::numeric_limits<T>;
-  if constexpr (std::is_signed_v<T>) {
-    constexpr auto kExact = static_cast<std::int64_t>(kExactMax);
-    std::int64_t value = 0;
-    TRY_VOID(decode_signed(
-        value, v, path, std::max<std::int64_t>(Limits::min(), -kExact), std::min<std::int64_t>(Limits::max(), kExact)));
-    out = static_cast<T>(value);
-  } else {
-    std::uint64_t value = 0;
-    TRY_VOID(decode_unsigned(value, v, path, std::min<std::uint64_t>(Limits::max(), kExactMax)));
-    out = static_cast<T>(value);
-  }
-  return {};
+  constexpr auto kExact = static_cast<std::int64_t>(kExactMax);
+  Type type{.kind = std::is_signed_v<T> ? Kind::kSigned : Kind::kUnsigned};
+  type.integer.load = [](const void* v) { return static_cast<std::int64_t>(Erased<T>::of(v)); };
+  type.integer.store = [](void* v, std::int64_t value) { Erased<T>::of(v) = static_cast<T>(value); };
+  if constexpr (std::is_signed_v<T>)
+    type.integer.least = std::max<std::int64_t>(static_cast<std::int64_t>(Limits::min()), -kExact);
+  type.integer.most = std::min<std::uint64_t>(static_cast<std::uint64_t>(Limits::max()), kExactMax);
+  type.integer.wide_unsigned = !std::is_signed_v<T> && sizeof(T) == sizeof(std::uint64_t);
+  return type;
 }
+
+template <class E, class List>
+struct EnumTable;
+template <class E, template <class...> class L, class... D>
+struct EnumTable<E, L<D...>> {
+  static constexpr std::array<Enumerator, sizeof...(D)> kRows{
+      {{std::string_view(D::name), static_cast<std::int64_t>(D::value)}...}};
+};
 
 template <class E>
-Result<void> decode_enum(E& out, const json::value& v, const Path& path) {
-  std::vector<std::string> names;
-  bool found = false;
-  boost::mp11::mp_for_each<boost::describe::describe_enumerators<E>>([&](auto e) {
-    names.push_back(snake(e.name));
-    if (found || !v.is_string() || names.back() != std::string_view(v.get_string())) return;
-    out = e.value;
-    found = true;
-  });
-  if (found) return {};
-  return wrong(path, "one of " + join(names, ", "), v);
+constexpr Type enum_type() {
+  Type type = integer_type<std::underlying_type_t<E>>();
+  type.kind = Kind::kEnum;
+  type.names = EnumTable<E, boost::describe::describe_enumerators<E>>::kRows;
+  return type;
 }
+
+template <class T>
+constexpr Type optional_type() {
+  Type type{.kind = Kind::kOptional, .item = &kTypeOf<typename T::value_type>};
+  type.optional = {
+      .get = [](const void* v) { return static_cast<const void*>(Erased<T>::of(v) ? &*Erased<T>::of(v) : nullptr); },
+      .emplace = [](void* v) { return static_cast<void*>(&Erased<T>::of(v).emplace()); },
+      .reset = [](void* v) { Erased<T>::of(v).reset(); }};
+  return type;
+}
+
+template <class T>
+constexpr Type list_type() {
+  Type type{.kind = Kind::kList, .item = &kTypeOf<typename T::value_type>};
+  type.list = {.size = [](const void* v) { return Erased<T>::of(v).size(); },
+               .at = [](const void* v, std::size_t i) { return static_cast<const void*>(&Erased<T>::of(v)[i]); },
+               .append = [](void* v) { return static_cast<void*>(&Erased<T>::of(v).emplace_back()); },
+               .clear = [](void* v) { Erased<T>::of(v).clear(); }};
+  return type;
+}
+
+template <class T>
+constexpr Type map_type() {
+  Type type{.kind = Kind::kMap, .item = &kTypeOf<typename T::mapped_type>};
+  type.map = {.each =
+                  [](const void* v, void* context, Visit visit) {
+                    for (const auto& [key, item] : Erased<T>::of(v)) visit(context, key, &item);
+                  },
+              .slot = [](void* v, const std::string& key) { return static_cast<void*>(&Erased<T>::of(v)[key]); },
+              .clear = [](void* v) { Erased<T>::of(v).clear(); }};
+  return type;
+}
+
+template <class T, class D>
+constexpr Field make_field() {
+  using Member = std::remove_cvref_t<decltype(std::declval<T&>().*D::pointer)>;
+  return {.name = D::name, .type = &kTypeOf<Member>, .in = [](void* owner) {
+            return static_cast<void*>(&(static_cast<T*>(owner)->*D::pointer));
+          }};
+}
+
+template <class T, class List>
+struct FieldTable;
+template <class T, template <class...> class L, class... D>
+struct FieldTable<T, L<D...>> {
+  static constexpr std::array<Field, sizeof...(D)> kRows{{make_field<T, D>()...}};
+};
 
 template <class T>
 constexpr bool names_exist(const FieldRules& rules) {
-  return std::all_of(rules.required.begin(), rules.required.end(), [](std::string_view name) {
+  for (const std::string_view name : rules.required) {
     bool found = name.empty();
-    boost::mp11::mp_for_each<::berth::detail::Members<T>>([&](auto member) { found = found || name == member.name; });
-    return found;
-  });
+    for (const Field& field : FieldTable<T, ::berth::detail::Members<T>>::kRows) found = found || field.name == name;
+    if (!found) return false;
+  }
+  return true;
 }
 
 template <class T>
-Result<void> decode_struct(T& out, const json::value& v, const Path& path, Strictness strict) {
+constexpr Type struct_type() {
+  static_assert(boost::describe::has_describe_members<T>::value, "the type needs DESCRIBE");
   constexpr FieldRules kRules = rules_of<T>();
   static_assert(names_exist<T>(kRules), "field_rules names a member that does not exist");
-  const auto* object = v.if_object();
-  if (object == nullptr) return wrong(path, "an object", v);
-  std::optional<Error> error;
-  std::size_t known = 0;
-  boost::mp11::mp_for_each<::berth::detail::Members<T>>([&](auto member) {
-    const auto at = object->find(member.name);
-    if (at == object->end()) return;
-    ++known;
-    if (error) return;
-    if (auto done = decode(out.*member.pointer, at->value(), path.below(std::string_view(member.name)), strict); !done)
-      error = std::move(done).error();
-  });
-  if (error) return std::move(*error);
-  if (strict == Strictness::kLenient) return {};
-  if (known < object->size()) {
-    std::vector<std::string> names;
-    boost::mp11::mp_for_each<::berth::detail::Members<T>>([&](auto member) { names.emplace_back(member.name); });
-    for (const auto& [key, item] : *object)
-      if (std::find(names.begin(), names.end(), std::string_view(key)) == names.end())
-        return unknown_key(path, key, names);
-  }
-  return check_required(*object, kRules, path);
+  return {.kind = Kind::kStruct, .fields = FieldTable<T, ::berth::detail::Members<T>>::kRows, .rules = kRules};
 }
 
 template <class T>
-Result<void> decode_list(std::vector<T>& out, const json::value& v, const Path& path, Strictness strict) {
-  const auto* array = v.if_array();
-  if (array == nullptr) return wrong(path, "a list", v);
-  out.clear();
-  for (std::size_t i = 0; i < array->size(); ++i) {
-    T item{};
-    TRY_VOID(decode(item, (*array)[i], path.below(i), strict));
-    out.push_back(std::move(item));
-  }
-  return {};
-}
-
-/// A text of a spelled document; `path` no longer says so.
-template <class T>
-Result<void> decode_spelled(T& out, std::string_view spelled, const Path& path, Strictness strict) {
-  const std::string text(spelled.substr(1));
-  const bool plain = spelled.front() == kPlain;
-  if constexpr (IsOptional<T>::value) {
-    if (plain && is_null_text(text)) {
-      out.reset();
-      return {};
-    }
-    typename T::value_type item{};
-    TRY_VOID(decode_spelled(item, spelled, path, strict));
-    out = std::move(item);
-    return {};
-  } else {
-    constexpr bool kNumber = std::is_arithmetic_v<T> || std::is_same_v<T, Bytes> || std::is_same_v<T, RawJson>;
-    return decode(out, kNumber && plain ? plain_number_or_bool(text) : json::value(text), path, strict);
-  }
-}
-
-template <class T>
-Result<void> decode(T& out, const json::value& v, const Path& path, Strictness strict) {
-  if (path.spelled && v.is_string()) return decode_spelled(out, v.get_string(), path.unwrapped(), strict);
-  if constexpr (IsOptional<T>::value) {
-    if (v.is_null()) {
-      out.reset();
-      return {};
-    }
-    typename T::value_type item{};
-    TRY_VOID(decode(item, v, path, strict));
-    out = std::move(item);
-    return {};
-  } else if constexpr (std::is_same_v<T, bool>) {
-    if (!v.is_bool()) return wrong(path, "true or false", v);
-    out = v.get_bool();
-    return {};
-  } else if constexpr (std::is_same_v<T, Bytes>) {
-    return decode_bytes(out, v, path, strict);
-  } else if constexpr (std::is_same_v<T, Time>) {
-    const auto time = v.is_string() ? parse_rfc3339(std::string_view(v.get_string())) : std::nullopt;
-    if (!time) return wrong(path, "a time like 2026-01-31T12:00:00Z", v);
-    out = *time;
-    return {};
-  } else if constexpr (std::is_same_v<T, RawJson>) {
-    out.text = serialize_value(path.spelled ? resolved(v) : v);
-    return {};
-  } else if constexpr (std::is_enum_v<T>) {
-    return decode_enum(out, v, path);
+constexpr Type make_type() {
+  if constexpr (std::is_same_v<T, bool>) {
+    return {.kind = Kind::kBool};
   } else if constexpr (std::is_same_v<T, std::string>) {
-    if (!v.is_string()) return wrong(path, "a text", v);
-    out = std::string(v.get_string());
-    return {};
+    return {.kind = Kind::kText};
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    return {.kind = Kind::kBytes};
+  } else if constexpr (std::is_same_v<T, Time>) {
+    return {.kind = Kind::kTime};
+  } else if constexpr (std::is_same_v<T, RawJson>) {
+    return {.kind = Kind::kRaw};
+  } else if constexpr (std::is_enum_v<T>) {
+    return enum_type<T>();
   } else if constexpr (std::is_integral_v<T>) {
-    return decode_integer(out, v, path);
+    return integer_type<T>();
   } else if constexpr (std::is_floating_point_v<T>) {
-    if (!v.is_number()) return wrong(path, "a number", v);
-    out = v.to_number<double>();
-    if (!std::isfinite(out)) return wrong(path, "a finite number", v);
-    return {};
-  } else if constexpr (IsVector<T>::value) {
-    return decode_list(out, v, path, strict);
+    return {.kind = Kind::kReal, .single_precision = std::is_same_v<T, float>};
   } else if constexpr (std::is_same_v<T, std::set<std::string>>) {
-    std::vector<std::string> items;
-    TRY_VOID(decode_list(items, v, path, strict));
-    out = T(items.begin(), items.end());
-    return {};
+    return {.kind = Kind::kSet};
+  } else if constexpr (IsOptional<T>::value) {
+    return optional_type<T>();
+  } else if constexpr (IsVector<T>::value) {
+    return list_type<T>();
   } else if constexpr (IsMap<T>::value) {
-    const auto* object = v.if_object();
-    if (object == nullptr) return wrong(path, "an object", v);
-    out.clear();
-    for (const auto& [key, item] : *object) {
-      const std::string name(key);
-      TRY_VOID(decode(out[name], item, path.below(std::string_view(name)), strict));
-    }
-    return {};
+    return map_type<T>();
   } else {
-    static_assert(kDescribed<T>, "the type needs DESCRIBE");
-    return decode_struct(out, v, path, strict);
+    return struct_type<T>();
   }
 }
 
@@ -266,49 +176,43 @@ namespace berth::wire {
 
 template <class T>
 boost::json::value to_value(const T& value) {
-  return codec::encode(value);
+  return codec::encode(codec::kTypeOf<T>, &value);
 }
 
 template <class T>
 Result<T> from_value(const boost::json::value& value, Strictness strictness, std::string_view path) {
   T out{};
-  const codec::Path root{.key = path};
-  TRY_VOID(codec::decode(out, value, root, strictness));
+  TRY_VOID(codec::decode_value(codec::kTypeOf<T>, &out, value, strictness, path));
   return out;
 }
 
 template <class T>
 std::string to_json(const T& value) {
-  return serialize_value(codec::encode(value));
+  return codec::encode_text(codec::kTypeOf<T>, &value);
 }
 
 template <class T>
 std::string to_json_pretty(const T& value) {
-  return pretty_value(codec::encode(value));
+  return codec::encode_pretty(codec::kTypeOf<T>, &value);
 }
 
 template <class T>
 Result<T> from_json(std::string_view text, Strictness strictness) {
-  TRY(const auto value, parse_value(text));
   T out{};
-  const codec::Path root;
-  TRY_VOID(codec::decode(out, value, root, strictness));
+  TRY_VOID(codec::decode_json(codec::kTypeOf<T>, &out, text, strictness));
   return out;
 }
 
 template <class T>
 Result<T> from_yaml(std::string_view text, Strictness strictness) {
-  TRY(const auto document, parse_document(text));
   T out{};
-  const codec::Path root{.spelled = document.spelled};
-  if (auto done = codec::decode(out, document.value, root, strictness); !done)
-    return document.spelled ? at_line(text, std::move(done).error()) : std::move(done).error();
+  TRY_VOID(codec::decode_yaml(codec::kTypeOf<T>, &out, text, strictness));
   return out;
 }
 
 template <class E>
 std::string enum_name(E value) {
-  return codec::snake(boost::describe::enum_to_string(value, "k"));
+  return codec::enumerator_name(codec::kTypeOf<E>, static_cast<std::int64_t>(value));
 }
 
 }  // namespace berth::wire

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "base/assert.h"
+#include "base/text.h"
 #include "fleet/decision.h"
 #include "fleet/objects.h"
 #include "wire/codec.h"
