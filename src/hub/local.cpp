@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/text.h"
 #include "metadata/gguf.h"
 #include "metadata/hf_config.h"
 #include "metadata/safetensors.h"
@@ -22,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFirstRead = 64 * 1024;
-constexpr std::size_t kShardsMax = 4096;
+constexpr std::size_t kShardsMax = 1000;
+constexpr std::uint64_t kSafetensorsLengthBytes = 8;  // the length of the header that follows
 
 class File {
  public:
@@ -77,56 +79,120 @@ Result<std::string> read_text(const std::string& path, std::uint64_t max) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());  // NOLINT: text is bytes
 }
 
-Result<fleet::ModelFacts> gguf_facts(const std::string& path, bool metadata_only) {
+Result<metadata::GgufFile> gguf_file(const std::string& path, bool metadata_only) {
   TRY(auto file, File::open(path));
+  const metadata::GgufOptions options{.file_bytes = file.size(), .metadata_only = metadata_only};
   std::vector<std::byte> bytes;
   std::uint64_t want = kFirstRead;
   while (true) {
     TRY_VOID(file.read_upto(bytes, want));
-    const metadata::GgufOptions options{.file_bytes = file.size(), .metadata_only = metadata_only};
     auto prefix = metadata::read_gguf_prefix(bytes, options);
-    if (!prefix) return in(path, std::move(prefix).error());
-    if (prefix->file) return metadata::facts_from_gguf(*prefix->file);
+    if (!prefix) {
+      Error error = in(path, std::move(prefix).error());
+      if (metadata_only) return error;
+      const auto header = metadata::read_gguf_prefix(bytes, {.file_bytes = file.size(), .metadata_only = true});
+      if (header && header->file)
+        error.message += "; if only its header is meant, say --metadata-only or metadata_only: true";
+      return error;
+    }
+    if (prefix->file) return std::move(*prefix->file);
+    if (prefix->need_bytes > kHeaderReadMax) {
+      return fail(
+          Code::kTooLarge,
+          fmt::format("{}: its header needs {} bytes, at most {} are read", path, prefix->need_bytes, kHeaderReadMax));
+    }
     if (prefix->need_bytes <= bytes.size()) return invalid(path + ": the header does not end");
     want = prefix->need_bytes;
   }
 }
 
-Result<std::uint64_t> shard_bytes(const std::string& path) {
+/// "x-00002-of-00003.gguf" → all three, in order; any other name → itself alone.
+std::vector<std::string> shards_of(const std::string& path) {
+  constexpr std::size_t kDigits = 5;
+  constexpr std::string_view kOf = "-of-";
+  constexpr std::string_view kEnding = ".gguf";
+  const std::string name = fs::path(path).filename().string();
+  const auto at = name.rfind(kOf);
+  if (at == std::string::npos || at < kDigits + 1) return {path};
+  if (name.size() != at + kOf.size() + kDigits + kEnding.size()) return {path};
+  const auto count = parse_u64(name.substr(at + kOf.size(), kDigits));
+  if (!count || *count < 2 || *count > kShardsMax) return {path};
+  const std::string stem = (fs::path(path).parent_path() / name.substr(0, at - kDigits)).string();
+  std::vector<std::string> out;
+  for (std::uint64_t i = 1; i <= *count; ++i) out.push_back(fmt::format("{}{:05}-of-{:05}.gguf", stem, i, *count));
+  return out;
+}
+
+Result<fleet::ModelFacts> gguf_facts(const std::string& path, bool metadata_only) {
+  std::vector<metadata::GgufFile> files;
+  for (const auto& shard : shards_of(path)) {
+    TRY(auto file, gguf_file(shard, metadata_only));
+    files.push_back(std::move(file));
+  }
+  auto facts = files.size() == 1 ? metadata::facts_from_gguf(files.front()) : metadata::facts_from_gguf_shards(files);
+  if (!facts) return in(path, std::move(facts).error());
+  return facts;
+}
+
+Result<metadata::SafetensorsHeader> safetensors_header(const std::string& path) {
   TRY(auto file, File::open(path));
   std::vector<std::byte> bytes;
-  TRY_VOID(file.read_upto(bytes, 8));
+  TRY_VOID(file.read_upto(bytes, kSafetensorsLengthBytes));
   auto end = metadata::safetensors_header_end(bytes, file.size());
   if (!end) return in(path, std::move(end).error());
   TRY_VOID(file.read_upto(bytes, *end));
   auto header = metadata::read_safetensors_header(bytes, file.size());
   if (!header) return in(path, std::move(header).error());
-  return file.size() - *end;
+  return header;
 }
 
 Result<fleet::ModelFacts> folder_facts(const std::string& path) {
-  constexpr std::uint64_t kConfigMax = 16 * 1024 * 1024;
-  TRY(auto config, read_text(path + "/config.json", kConfigMax));
-  TRY(auto facts, metadata::facts_from_hf_config(config));
-  std::uint64_t total = 0;
-  std::size_t shards = 0;
+  const std::string config = (fs::path(path) / "config.json").string();
+  const fs::path index = fs::path(path) / "model.safetensors.index.json";
   std::error_code ec;
+  if (fs::exists(index, ec)) return config_facts(config, index.string());
+  TRY(auto facts, config_facts(config, ""));
+  std::vector<std::string> shards;
   for (const auto& entry : fs::directory_iterator(path, ec)) {
-    if (entry.path().extension() != ".safetensors" || ++shards > kShardsMax) continue;
-    TRY(const auto bytes, shard_bytes(entry.path().string()));
-    total += bytes;
+    if (entry.path().extension() != ".safetensors") continue;
+    if (shards.size() == metadata::kSafetensorsFilesMax) {
+      return invalid(fmt::format("{} holds more than {} .safetensors files", path, metadata::kSafetensorsFilesMax));
+    }
+    shards.push_back(entry.path().string());
   }
-  if (shards == 0) return invalid(path + " has a config.json but no .safetensors file");
-  facts.format = "safetensors";
-  facts.weight_bytes = Bytes(total);
-  return facts;
+  if (ec) return fail(Code::kForbidden, fmt::format("{}: {}", path, ec.message()));
+  if (shards.empty()) return invalid(path + " has a config.json but no .safetensors file");
+  std::sort(shards.begin(), shards.end());
+  std::vector<metadata::SafetensorsHeader> headers;
+  for (const auto& shard : shards) {
+    TRY(auto header, safetensors_header(shard));
+    headers.push_back(std::move(header));
+  }
+  return metadata::with_weights(std::move(facts), headers);
 }
 
 }  // namespace
 
+Result<fleet::ModelFacts> config_facts(const std::string& config, const std::string& index) {
+  TRY(const auto text, read_text(config, metadata::kHfConfigMaxBytes));
+  auto facts = metadata::facts_from_hf_config(text);
+  if (!facts) return in(config, std::move(facts).error());
+  if (index.empty()) return facts;
+  TRY(const auto index_text, read_text(index, metadata::kSafetensorsIndexMaxBytes));
+  auto read = metadata::read_safetensors_index(index_text);
+  if (!read) return in(index, std::move(read).error());
+  return metadata::with_weights(std::move(*facts), *read);
+}
+
 Result<fleet::ModelFacts> local_facts(const std::string& path, bool metadata_only) {
   std::error_code ec;
-  Result<fleet::ModelFacts> facts = fs::is_directory(path, ec) ? folder_facts(path) : gguf_facts(path, metadata_only);
+  const fs::file_status status = fs::status(path, ec);
+  if (!fs::exists(status)) return fail(Code::kNotFound, printable(path) + " does not exist");
+  const bool folder = fs::is_directory(status);
+  if (!folder && fs::path(path).extension() != ".gguf") {
+    return invalid(printable(path) + " is neither a .gguf file nor a folder with config.json");
+  }
+  auto facts = folder ? folder_facts(path) : gguf_facts(path, metadata_only);
   if (facts && facts->name.empty()) facts->name = fs::path(path).filename().string();
   return facts;
 }

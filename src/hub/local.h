@@ -10,11 +10,16 @@
 namespace berth::hub {
 
 /// Largest part of a file that is read for its facts.
-constexpr std::uint64_t kHeaderReadMax = 64ULL << 20;
+constexpr std::uint64_t kHeaderReadMax = 128ULL << 20;
 
-/// Facts of a GGUF file, or of a folder with config.json and *.safetensors (or their index). Only regular files are
-/// opened. `metadata_only` admits GGUF files whose tensor data is absent.
-/// Errors: kNotFound, kInvalid (what is wrong with the file), kForbidden (not readable).
+/// Facts of a GGUF file (of all its shards when its name is "x-00001-of-00003.gguf"), or of a folder with config.json
+/// and *.safetensors or their index. Only regular files are opened. `metadata_only` admits GGUF files whose tensor data
+/// is absent. The only reader of model files on disk: worker, server and `berth check` all ask here.
+/// Errors: kNotFound, kInvalid (what is wrong with the file), kForbidden (not readable), kTooLarge (header, config).
 Result<fleet::ModelFacts> local_facts(const std::string& path, bool metadata_only = false);
+
+/// Facts of a config.json, with the weights that a safetensors index beside it tells (`index` empty: without weights).
+/// Errors as above.
+Result<fleet::ModelFacts> config_facts(const std::string& config, const std::string& index);
 
 }  // namespace berth::hub

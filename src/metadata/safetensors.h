@@ -22,6 +22,8 @@ constexpr std::uint64_t kSafetensorsTensorsMax = 1'000'000;
 constexpr std::uint64_t kSafetensorsIndexMaxBytes = 64ULL << 20;
 constexpr std::uint64_t kSafetensorsFilesMax = 10'000;
 constexpr std::uint64_t kSafetensorsDataMaxBytes = 1ULL << 50;
+/// Every format of the field spends four bits or more on a parameter; what is beyond is a lie or a mistake.
+constexpr std::uint64_t kSafetensorsParametersMax = 2 * kSafetensorsDataMaxBytes;
 
 struct SafetensorsHeader {
   std::uint64_t data_offset = 0;  // of the tensor data from the start of the file

@@ -43,7 +43,7 @@ class IndexEvents final : public detail::JsonEvents {
   }
   Result<void> unsigned_integer(std::uint64_t value) override {
     if (depth_ != 2 || section_ != "metadata") return {};
-    if (field_ == "total_parameters") index_.parameters = value;
+    if (field_ == "total_parameters") return parameters(value);
     if (field_ != "total_size") return {};
     if (value == 0 || value > kSafetensorsDataMaxBytes) {
       return invalid(fmt::format("metadata.total_size is {}, must be from 1 to {}", value, kSafetensorsDataMaxBytes));
@@ -64,6 +64,15 @@ class IndexEvents final : public detail::JsonEvents {
   }
 
  private:
+  Result<void> parameters(std::uint64_t value) {
+    if (value == 0 || value > kSafetensorsParametersMax) {
+      return invalid(
+          fmt::format("metadata.total_parameters is {}, must be from 1 to {}", value, kSafetensorsParametersMax));
+    }
+    index_.parameters = value;
+    return {};
+  }
+
   SafetensorsIndex index_;
   std::string section_;
   std::string field_;

@@ -139,6 +139,8 @@ TEST_CASE("a bad index is refused") {
   CHECK(message(R"({"metadata": {"total_size": -1}})") == "metadata.total_size must be a whole number of bytes");
   CHECK(message(R"({"metadata": {"total_size": 18446744073709551615}})").find("must be from 1 to") !=
         std::string::npos);
+  CHECK(message(R"({"metadata": {"total_size": 1, "total_parameters": 18446744073709551615}})")
+            .find("metadata.total_parameters is 18446744073709551615, must be from 1 to") != std::string::npos);
   for (const std::string name : {"../x", "a/b", "", "..", "a\\\\b", "a\\u0000b"}) {
     CHECK(message(R"({"metadata": {"total_size": 1}, "weight_map": {"a": ")" + name + R"("}})")
               .find("must be a name without a path") != std::string::npos);
