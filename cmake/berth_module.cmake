@@ -35,6 +35,10 @@ foreach(kind core io)
   endif()
 endforeach()
 
+# doctest's main, compiled once.
+add_library(berth_test_main STATIC EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/cmake/test_main.cpp)
+target_link_libraries(berth_test_main PRIVATE berth_flags)
+
 function(berth_target_defaults target kind)
   target_link_libraries(${target} PRIVATE berth_flags)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
@@ -69,9 +73,9 @@ function(add_module name)
   target_link_libraries(berth_${name} ${scope} ${ARG_LIBS})
 
   if(BERTH_TESTS AND tests)
-    add_executable(${name}_test ${tests} ${CMAKE_SOURCE_DIR}/cmake/test_main.cpp)
+    add_executable(${name}_test ${tests})
     berth_target_defaults(${name}_test ${kind})
-    target_link_libraries(${name}_test PRIVATE berth_${name})
+    target_link_libraries(${name}_test PRIVATE berth_${name} berth_test_main)
     # Tests open their data relative to the source folder.
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 300)

@@ -18,7 +18,7 @@
 namespace berth::cli {
 namespace {
 
-struct Flags {
+struct CheckFlags {
   std::string fleet, deployment, scenario, model;
   std::vector<std::string> profiles;
   std::string output = "text", policy = "berth", language = "en";
@@ -58,13 +58,13 @@ struct Flags {
   }
 };
 
-Result<fleet::Request> request_of(const Flags& flags) {
+Result<fleet::Request> request_of(const CheckFlags& flags) {
   if (!flags.deployment.empty()) return load_request(flags.deployment, flags.metadata_only);
   TRY(auto file, deployment_for_path(flags.model, flags.metadata_only));
   return request_from(std::move(file), {.base = "", .metadata_only = flags.metadata_only});
 }
 
-Result<Answer> ask(const Context& context, const Flags& flags, const fleet::Request& request) {
+Result<Answer> ask(const Context& context, const CheckFlags& flags, const fleet::Request& request) {
   if (flags.offline()) {
     TRY(const auto file, load_fleet(flags.fleet, flags.profiles));
     TRY(const auto snapshot, wire::to_snapshot(file));
@@ -77,7 +77,7 @@ Result<Answer> ask(const Context& context, const Flags& flags, const fleet::Requ
   return Answer{std::move(answer), std::move(figures)};
 }
 
-int print(const Context& context, const Flags& flags, const Answer& answer) {
+int print(const Context& context, const CheckFlags& flags, const Answer& answer) {
   const auto& d = answer.answer.decision;
   if (flags.output == "text") {
     context.out(render(context.terminal, d, answer.answer.fixes, answer.figures, flags.render()));
@@ -89,7 +89,7 @@ int print(const Context& context, const Flags& flags, const Answer& answer) {
   return exit_code(d);
 }
 
-int check_scenario(const Context& context, const Flags& flags) {
+int check_scenario(const Context& context, const CheckFlags& flags) {
   const auto result = run_scenario_file(flags.scenario);
   if (!result) return context.failed(result.error());
   if (flags.output == "text") {
@@ -123,7 +123,7 @@ Result<Answer> decide_offline(const fleet::FleetSnapshot& snapshot,
 }
 
 int check_command(Context& context, const std::vector<std::string>& args) {
-  Flags flags;
+  CheckFlags flags;
   Arguments arguments("check",
                       "Say whether a model can run, where, with which sums, and why not elsewhere. "
                       "Exit status: 0 fits, 8 does not fit, 9 fits after releasing, 10 unknown, 11 fits in part.",

@@ -11,7 +11,7 @@ using namespace berth::cli;
 
 namespace {
 
-bool holds(const std::string& text, std::string_view piece) { return text.find(piece) != std::string::npos; }
+bool shows(const std::string& text, std::string_view piece) { return text.find(piece) != std::string::npos; }
 
 Surroundings at(const FakeServer& server) {
   Surroundings s;
@@ -50,22 +50,22 @@ FakeServer::Reply chunk_stream(const std::string& body) {
 TEST_CASE("without arguments berth shows its commands and exits 2") {
   const auto got = invoke({});
   CHECK(got.status == kExitUsage);
-  CHECK(holds(got.err, "Commands:"));
+  CHECK(shows(got.err, "Commands:"));
   CHECK(invoke({"help"}).status == kExitOk);
-  CHECK(holds(invoke({"help", "check"}).out, "--metadata-only"));
-  CHECK(holds(invoke({"check", "--help"}).out, "Examples:"));
+  CHECK(shows(invoke({"help", "check"}).out, "--metadata-only"));
+  CHECK(shows(invoke({"check", "--help"}).out, "Examples:"));
 }
 
 TEST_CASE("an unknown command or flag is answered with the nearest one") {
   const auto command = invoke({"chekc"});
   CHECK(command.status == kExitUsage);
-  CHECK(holds(command.err, "did you mean \"check\"?"));
+  CHECK(shows(command.err, "did you mean \"check\"?"));
   const auto flag = invoke({"get", "workers", "--ouput", "json"});
   CHECK(flag.status == kExitUsage);
-  CHECK(holds(flag.err, "did you mean \"--output\"?"));
+  CHECK(shows(flag.err, "did you mean \"--output\"?"));
   const auto type = invoke({"get", "wokers"});
   CHECK(type.status == kExitUsage);
-  CHECK(holds(type.err, "did you mean \"workers\"?"));
+  CHECK(shows(type.err, "did you mean \"workers\"?"));
   CHECK(invoke({"--nonsense"}).status == kExitUsage);
 }
 
@@ -74,7 +74,7 @@ TEST_CASE("version prints the version") { CHECK(invoke({"version"}).out.starts_w
 TEST_CASE("a server that is not there exits 7 and says how to start one") {
   const auto got = invoke({"get", "workers", "--server", "http://127.0.0.1:9"});
   CHECK(got.status == kExitUnavailable);
-  CHECK(holds(got.err, "berth up"));
+  CHECK(shows(got.err, "berth up"));
   CHECK(invoke({"get", "workers", "--server", "ftp://x"}).status == kExitError);
 }
 
@@ -87,9 +87,9 @@ TEST_CASE("get shows tables, names and documents, and sends the key") {
         "gpu-01  ready,cordoned  linux  amd64  64.00 GiB  2x NVIDIA L4  1h\n");
   CHECK(server.authorization() == "Bearer secret-key");
   CHECK(invoke({"get", "worker", "-o", "name"}, at(server)).out == "worker/gpu-01\n");
-  CHECK(holds(invoke({"get", "workers", "-o", "json"}, at(server)).out, "\"name\": \"gpu-01\""));
-  CHECK(holds(invoke({"get", "workers", "-o", "yaml"}, at(server)).out, "name: gpu-01"));
-  CHECK(holds(invoke({"worker", "ls"}, at(server)).out, "gpu-01"));
+  CHECK(shows(invoke({"get", "workers", "-o", "json"}, at(server)).out, "\"name\": \"gpu-01\""));
+  CHECK(shows(invoke({"get", "workers", "-o", "yaml"}, at(server)).out, "name: gpu-01"));
+  CHECK(shows(invoke({"worker", "ls"}, at(server)).out, "gpu-01"));
 }
 
 TEST_CASE("problems become exit codes and their own words") {
@@ -101,11 +101,11 @@ TEST_CASE("problems become exit codes and their own words") {
        {"GET /api/v1/usage", {{500, "<html>"}}}});
   const auto unknown_key = invoke({"get", "workers"}, at(server));
   CHECK(unknown_key.status == kExitAuth);
-  CHECK(holds(unknown_key.err, "the key is not known"));
-  CHECK(holds(unknown_key.err, "--api-key-file"));
+  CHECK(shows(unknown_key.err, "the key is not known"));
+  CHECK(shows(unknown_key.err, "--api-key-file"));
   const auto conflict = invoke({"delete", "worker", "gpu-01"}, at(server));
   CHECK(conflict.status == kExitConflict);
-  CHECK(holds(conflict.err, "gpu-01 is connected"));
+  CHECK(shows(conflict.err, "gpu-01 is connected"));
   CHECK(invoke({"get", "worker", "nobody"}, at(server)).status == kExitNotFound);
   CHECK(invoke({"get", "devices"}, at(server)).status == kExitUnavailable);
   CHECK(invoke({"get", "usage"}, at(server)).status == kExitError);
@@ -125,7 +125,7 @@ TEST_CASE("the client file names server and key, for its owner only and for its 
   std::filesystem::permissions(path, std::filesystem::perms::others_read, std::filesystem::perm_options::add);
   const auto open = invoke({"get", "workers"}, s);
   CHECK(open.status == kExitAuth);
-  CHECK(holds(open.err, "chmod 600"));
+  CHECK(shows(open.err, "chmod 600"));
   std::filesystem::remove_all(folder);
 }
 
@@ -134,10 +134,10 @@ TEST_CASE("a key is printed alone on stdout") {
   const auto got = invoke({"key", "create", "alice"}, at(server));
   CHECK(got.status == kExitOk);
   CHECK(got.out == "bk-123\n");
-  CHECK(holds(server.seen().front(), R"("scopes":["inference"])"));
+  CHECK(shows(server.seen().front(), R"("scopes":["inference"])"));
   const auto token = invoke({"worker", "token"}, at(server));
   CHECK(token.out == "bk-123\n");
-  CHECK(holds(server.seen().back(), R"("scopes":["join"],"expires_in_s":86400)"));
+  CHECK(shows(server.seen().back(), R"("scopes":["join"],"expires_in_s":86400)"));
   CHECK(invoke({"key", "create"}, at(server)).status == kExitUsage);
   CHECK(invoke({"key", "create", "a", "--scope", "root"}, at(server)).status == kExitUsage);
 }
@@ -146,7 +146,7 @@ TEST_CASE("deploy creates what is new and updates what is there") {
   FakeServer server({{"POST /api/v1/deployments", {{201, "{}"}}}});
   const auto created = invoke({"deploy", "-f", "examples/seed/deployment.yaml"}, at(server));
   CHECK(created.out == "deployment/qwen3-32b created\n");
-  CHECK(holds(server.seen().back(), R"("weight_bytes":65524246528)"));
+  CHECK(shows(server.seen().back(), R"("weight_bytes":65524246528)"));
   FakeServer has(
       {{"GET /api/v1/deployments/qwen3-32b", {{200, "{}"}}}, {"PUT /api/v1/deployments/qwen3-32b", {{200, "{}"}}}});
   CHECK(invoke({"deploy", "-f", "examples/seed/deployment.yaml"}, at(has)).out == "deployment/qwen3-32b updated\n");
@@ -159,7 +159,7 @@ TEST_CASE("check without a fleet asks the server and exits by its verdict") {
         {{200, R"({"decision":{"verdict":"fits_after","asked":1,"summary":"fits after releasing"},"fixes":[]})"}}}});
   const auto got = invoke({"check", "-f", "examples/seed/deployment.yaml"}, at(server));
   CHECK(got.status == kExitFitsAfter);
-  CHECK(holds(got.out, "fits after releasing"));
+  CHECK(shows(got.out, "fits after releasing"));
 }
 
 TEST_CASE("run waits with the server's sentences, then streams the answer") {
@@ -181,13 +181,13 @@ TEST_CASE("run waits with the server's sentences, then streams the answer") {
   CAPTURE(got.err);
   CHECK(got.status == kExitOk);
   CHECK(got.out == "Hello\n");
-  CHECK(holds(got.err, "tiny-0: waiting for the engine"));
-  CHECK(holds(got.err, "2 pieces"));
-  CHECK(holds(server.seen().back(), R"("messages":[{"role":"user","content":"Say hello"}])"));
+  CHECK(shows(got.err, "tiny-0: waiting for the engine"));
+  CHECK(shows(got.err, "2 pieces"));
+  CHECK(shows(server.seen().back(), R"("messages":[{"role":"user","content":"Say hello"}])"));
   auto piped = at(server);
   piped.input = "From a pipe";
   CHECK(invoke({"run", "tiny"}, piped).status == kExitOk);
-  CHECK(holds(server.seen().back(), "From a pipe"));
+  CHECK(shows(server.seen().back(), "From a pipe"));
 }
 
 TEST_CASE("run tells why there is no place, and that a simulated worker answers nothing") {
@@ -196,16 +196,16 @@ TEST_CASE("run tells why there is no place, and that a simulated worker answers 
                     {{200, R"({"verdict":"does_not_fit","asked":1,"summary":"does not fit: too big"})"}}}});
   const auto no = invoke({"run", "tiny", "x"}, at(none));
   CHECK(no.status == kExitDoesNotFit);
-  CHECK(holds(no.err, "does not fit: too big"));
+  CHECK(shows(no.err, "does not fit: too big"));
   FakeServer simulated({{"GET /api/v1/deployments/tiny", {{200, deployment(R"({"verdict":"fits","fit_count":1})")}}},
                         {"GET /api/v1/instances?deployment=tiny", {{200, instances(R"({"state":"simulated"})")}}}});
   const auto sim = invoke({"run", "tiny", "x"}, at(simulated));
   CHECK(sim.status == kExitError);
-  CHECK(holds(sim.err, "simulated worker gpu-01"));
+  CHECK(shows(sim.err, "simulated worker gpu-01"));
   FakeServer empty({});
   const auto unknown = invoke({"run", "tiny"}, at(empty));
   CHECK(unknown.status == kExitNotFound);
-  CHECK(holds(unknown.err, "neither a file nor a deployment"));
+  CHECK(shows(unknown.err, "neither a file nor a deployment"));
 }
 
 TEST_CASE("a deployment that never gets ready ends in exit 6 and names what to look at") {
@@ -213,7 +213,7 @@ TEST_CASE("a deployment that never gets ready ends in exit 6 and names what to l
                      {"GET /api/v1/instances?deployment=tiny", {{200, R"({"items":[]})"}}}});
   const auto got = invoke({"run", "tiny", "x"}, at(server));
   CHECK(got.status == kExitTimeout);
-  CHECK(holds(got.err, "berth describe deployment tiny"));
+  CHECK(shows(got.err, "berth describe deployment tiny"));
 }
 
 TEST_CASE("logs of a deployment are those of its first instance") {
@@ -247,7 +247,7 @@ TEST_CASE("describe shows the waiting sentence, the last exit and the claims") {
                      {"GET /api/v1/events?object=tiny-0", {{200, R"({"items":[]})"}}}});
   const auto got = invoke({"describe", "instance", "tiny-0"}, at(server));
   CHECK(got.status == kExitOk);
-  CHECK(holds(got.out, "waiting to restart since 2027-01-15"));
-  CHECK(holds(got.out, "out_of_memory"));
-  CHECK(holds(got.out, "g0: 1.00 GiB"));
+  CHECK(shows(got.out, "waiting to restart since 2027-01-15"));
+  CHECK(shows(got.out, "out_of_memory"));
+  CHECK(shows(got.out, "g0: 1.00 GiB"));
 }

@@ -20,7 +20,7 @@ constexpr Duration kPoll{500};
 constexpr Duration kReadyMax{30 * 60 * 1000};  // loading a large model from a slow disk
 constexpr std::size_t kPromptMaxBytes = 1UL << 20;
 
-struct Flags {
+struct RunFlags {
   std::string model, prompt, name, engine, worker, task;
   std::vector<std::string> devices;
   std::optional<std::uint32_t> context, replicas;
@@ -76,7 +76,7 @@ bool is_path(const std::string& model) {
   return model.ends_with(".gguf") || std::filesystem::exists(model, error);
 }
 
-Result<NewDeployment> from_path(const Flags& flags) {
+Result<NewDeployment> from_path(const RunFlags& flags) {
   TRY(auto file, deployment_for_path(flags.model, false));
   if (!flags.name.empty()) file.name = flags.name;
   if (!is_name(file.name))
@@ -179,7 +179,7 @@ void take(const Context& context, Chat& chat, const std::string& data) {
 Result<void> ask(const Context& context,
                  const Server& server,
                  const std::string& route,
-                 const Flags& flags,
+                 const RunFlags& flags,
                  const std::string& prompt) {
   const ChatRequest request{.model = route, .messages = {{"user", prompt}}, .stream = true};
   Chat chat;
@@ -206,7 +206,7 @@ Result<void> ask(const Context& context,
   return {};
 }
 
-Result<int> run_model(const Context& context, const Flags& flags) {
+Result<int> run_model(const Context& context, const RunFlags& flags) {
   TRY(const auto server, Server::find(context, flags.server));
   std::string name = flags.model, route = flags.model;
   if (is_path(flags.model)) {
@@ -242,7 +242,7 @@ Result<int> run_model(const Context& context, const Flags& flags) {
 }  // namespace
 
 int run_command(Context& context, const std::vector<std::string>& args) {
-  Flags flags;
+  RunFlags flags;
   Arguments a("run",
               "Serve a model and, with a prompt, ask it.",
               {"berth run ./smollm2.gguf \"Why is the sea salt?\"", "cat question.txt | berth run smollm2"});

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "estimate/detail/facts.h"
+
 namespace berth::estimate {
 namespace {
 
 constexpr std::uint64_t kCellStep = 256;  // contexts are rounded up to it
-
-Error missing(std::string_view fact) { return invalid(fmt::format("facts.{} is not known", fact)); }
-
-Sat known(const std::optional<std::uint32_t>& value) { return value.value_or(0); }
 
 /// One entry per layer. Rows that describe fewer layers than there are leave the rest like the usual layer.
 std::vector<LayerShape> layers_of(const fleet::ModelFacts& f, std::uint32_t count) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "estimate/detail/facts.h"
 #include "estimate/detail/llama_options.h"
 #include "estimate/detail/llama_shape.h"
 
@@ -15,10 +16,6 @@ namespace {
 constexpr std::uint64_t kBatchedTokensLow = 2048;
 constexpr std::uint64_t kBatchedTokens = 8192;
 constexpr std::uint32_t kRanksMax = 65'536;
-
-Error missing(std::string_view fact) { return invalid(fmt::format("facts.{} is not known", fact)); }
-
-Sat known(const std::optional<std::uint32_t>& value) { return value.value_or(0); }
 
 Result<Sat> kv_element_bytes(const fleet::Settings& settings) {
   const std::string type = settings.kv_type.value_or("auto");

@@ -40,7 +40,7 @@ RankEstimate rank(const ModelFacts& facts, const Settings& settings = usual(), c
   return std::move(*r);
 }
 
-std::string refusal(const ModelFacts& facts, const Settings& settings = usual(), const RankLayout& layout = {}) {
+std::string rank_refusal(const ModelFacts& facts, const Settings& settings = usual(), const RankLayout& layout = {}) {
   const auto r = rank_memory(facts, settings, layout, {.framework = "cuda"});
   REQUIRE(!r.has_value());
   CHECK(r.error().code == Code::kInvalid);
@@ -114,7 +114,7 @@ TEST_CASE("KV heads are replicated when there are fewer than ranks") {
 TEST_CASE("a latent cache is the same on every rank") {
   ModelFacts f = qwen3_32b();
   f.kv_lora_rank = 512;
-  CHECK(refusal(f) == "facts.rope_head_dim is not known");
+  CHECK(rank_refusal(f) == "facts.rope_head_dim is not known");
   f.rope_head_dim = 64;
   const Bytes each(64 * (512 + 64) * 2);
   CHECK(rank(f).kv_bytes_per_token == each);
@@ -126,7 +126,7 @@ TEST_CASE("an fp8 cache takes half, and a type that vLLM lacks is refused") {
   s.kv_type = "fp8";
   CHECK(part(rank(qwen3_32b(), s), "kv_cache").high == Bytes(8'589'934'592 / 2));
   s.kv_type = "q8_0";
-  CHECK(refusal(qwen3_32b(), s) == "settings.kv_type is \"q8_0\", must be auto, bf16, f16 or fp8");
+  CHECK(rank_refusal(qwen3_32b(), s) == "settings.kv_type is \"q8_0\", must be auto, bf16, f16 or fp8");
 }
 
 TEST_CASE("windowed and recurrent layers do not grow with the context") {
@@ -150,7 +150,7 @@ TEST_CASE("pipeline stages split layers, and one of them holds a table of the vo
   CHECK(part(r, "weights").expected.value >= (65'524'246'528 - 2 * table) / 2 + table);
   CHECK(part(r, "weights").expected.value <= 65'524'246'528 / 2 + 2'000'000);
   CHECK(part(r, "kv_cache").high == Bytes(8'589'934'592 / 2));
-  CHECK(refusal(qwen3_32b(), usual(), {.pipeline_parallel = 65}) ==
+  CHECK(rank_refusal(qwen3_32b(), usual(), {.pipeline_parallel = 65}) ==
         "pipeline_parallel is 65, must be at most the 64 layers");
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("what a rank needs to know is named when it is missing") {
   const auto without = [](auto member) {
     ModelFacts f = qwen3_32b();
     (f.*member).reset();
-    return refusal(f);
+    return rank_refusal(f);
   };
   CHECK(without(&ModelFacts::weight_bytes) == "facts.weight_bytes is not known");
   CHECK(without(&ModelFacts::layers) == "facts.layers is not known");
@@ -176,7 +176,7 @@ TEST_CASE("what a rank needs to know is named when it is missing") {
   ModelFacts f = qwen3_32b();
   f.head_dim.reset();
   f.attention_heads.reset();
-  CHECK(refusal(f) == "facts.head_dim is not known");
+  CHECK(rank_refusal(f) == "facts.head_dim is not known");
 }
 
 TEST_CASE("absurd facts of a safetensors model saturate and never wrap") {

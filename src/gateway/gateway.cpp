@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::string_view kModels = "/v1/models";
 constexpr std::size_t kRequestIdBytesMax = 128;
-constexpr std::chrono::seconds kOverloadRetry{1};
 
 std::optional<Surface> surface_of(std::string_view path) {
   for (const Surface surface : {Surface::kChat, Surface::kCompletions, Surface::kEmbeddings}) {

@@ -12,7 +12,7 @@ namespace {
 const std::string kPlain = R"({"model":"m","stream":true,"messages":[]})";
 const std::string kWithUsage = R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})";
 const std::string kUsageEvent = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":4,\"prompt_tokens\":11}}\n\n";
-const std::string kDone = "data: [DONE]\n\n";
+const std::string kDoneEvent = "data: [DONE]\n\n";
 const std::string kPing = ": ping\n\n";
 
 std::string delta(int number) {
@@ -71,7 +71,7 @@ net::awaitable<void> slow_stream(FakeEngine&, net::Exchange& exchange) {
     (void)(co_await exchange.write(part)).has_value();
     (void)(co_await net::sleep_for(net::Millis(70))).has_value();
   }
-  (void)(co_await exchange.write(kDone)).has_value();
+  (void)(co_await exchange.write(kDoneEvent)).has_value();
   (void)(co_await exchange.finish()).has_value();
 }
 
@@ -120,7 +120,7 @@ net::awaitable<void> ask_and_read_nothing(World& world, FakeEngine& engine) {
 TEST_CASE("a stream whose client asked for usage is passed on byte for byte") {
   World world;
   const std::vector<std::string> events = {
-      ": hello\n\n", delta(1), "data: {\"a\":\r\ndata: 1}\r\n\r\n", delta(2), kUsageEvent, kDone};
+      ": hello\n\n", delta(1), "data: {\"a\":\r\ndata: 1}\r\n\r\n", delta(2), kUsageEvent, kDoneEvent};
   FakeEngine engine(world.loop, streams(events));
   world.route("m", {engine.port()});
   const net::Response response = world.ask("POST", "/v1/chat/completions", kWithUsage);
@@ -140,11 +140,11 @@ TEST_CASE("a stream whose client asked for usage is passed on byte for byte") {
 
 TEST_CASE("usage is asked for behind the client's back, counted, and taken out again") {
   World world;
-  const std::vector<std::string> events = {delta(1), delta(2), kUsageEvent, kDone};
+  const std::vector<std::string> events = {delta(1), delta(2), kUsageEvent, kDoneEvent};
   FakeEngine engine(world.loop, streams(events));
   world.route("m", {engine.port()});
   const net::Response response = world.ask("POST", "/v1/completions", kPlain);
-  CHECK(response.body == delta(1) + delta(2) + kDone);
+  CHECK(response.body == delta(1) + delta(2) + kDoneEvent);
   CHECK(engine.paths[0] == "/v1/completions");
   CHECK(engine.bodies[0] == R"({"stream_options":{"include_usage":true},"model":"m","stream":true,"messages":[]})");
   const auto rows = world.ledger.rows();
@@ -227,7 +227,7 @@ TEST_CASE("silence is filled with pings between events only") {
   INFO(response.body);
   CHECK(response.body.starts_with(kPing));
   CHECK(response.body.find(kPing, response.body.find("data:")) != std::string::npos);
-  CHECK(without(response.body, kPing) == delta(1) + kDone);
+  CHECK(without(response.body, kPing) == delta(1) + kDoneEvent);
   const net::Response late = world.ask("POST", "/v1/chat/completions", R"({"model":"failing","stream":true})");
   CHECK(late.status == 200);
   CHECK(late.body.find(R"(data: {"error":{"message":"out of memory")") != std::string::npos);

@@ -10,10 +10,10 @@ using namespace berth::gateway::testing;
 
 namespace {
 
-const std::string kAnswer =
+const std::string kChatAnswer =
     R"({"id":"c1","choices":[{"message":{"content":"hi"}}],  "usage":{"prompt_tokens":7,"completion_tokens":3}})";
 const std::string kChat = R"({"model":"m","messages":[{"role":"user","content":"hello"}], "top_k": 7})";
-constexpr const char* kChatPath = "/v1/chat/completions";
+constexpr const char* kChatRoute = "/v1/chat/completions";
 
 bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -33,7 +33,7 @@ bool is_error(const net::Response& response, int status, std::string_view code) 
 
 TEST_CASE("a chat passes through byte for byte with the engine's secret and without the client's key") {
   World world;
-  FakeEngine engine(world.loop, answers(200, kAnswer));
+  FakeEngine engine(world.loop, answers(200, kChatAnswer));
   world.route("m", {engine.port()});
   net::HeaderList headers = good_key();
   headers.add("Berth-Instance", "somebody-else");
@@ -43,13 +43,13 @@ TEST_CASE("a chat passes through byte for byte with the engine's secret and with
   headers.add("OpenAI-Organization", "org");
   headers.add("traceparent", "00-1-2-01");
   headers.add("X-Request-Id", "mine-1");
-  const net::Response response = world.ask("POST", std::string(kChatPath) + "?x=1", kChat, headers);
+  const net::Response response = world.ask("POST", std::string(kChatRoute) + "?x=1", kChat, headers);
   CHECK(response.status == 200);
-  CHECK(response.body == kAnswer);
+  CHECK(response.body == kChatAnswer);
   CHECK(response.headers.get("x-request-id") == "mine-1");
   REQUIRE(engine.bodies.size() == 1);
   CHECK(engine.bodies[0] == kChat);
-  CHECK(engine.paths[0] == kChatPath);
+  CHECK(engine.paths[0] == kChatRoute);
   const net::HeaderList& seen = engine.heads[0];
   CHECK(seen.get("authorization") == "Bearer engine-secret");
   CHECK(seen.count("authorization") == 1);
@@ -74,7 +74,7 @@ TEST_CASE("keys decide before anything else is looked at") {
     net::HeaderList headers;
     headers.add("Content-Type", "application/json");
     if (!value.empty()) headers.add("Authorization", value);
-    return world.ask("POST", kChatPath, "not json", headers);
+    return world.ask("POST", kChatRoute, "not json", headers);
   };
   CHECK(is_error(with(""), 401, "invalid_api_key"));
   CHECK(is_error(with("Bearer wrong"), 401, "invalid_api_key"));
@@ -88,7 +88,7 @@ TEST_CASE("keys decide before anything else is looked at") {
 
 TEST_CASE("models are listed when something is ready, and unknown ones are answered with what there is") {
   World world;
-  FakeEngine engine(world.loop, answers(200, kAnswer));
+  FakeEngine engine(world.loop, answers(200, kChatAnswer));
   world.route("org/model-a", {engine.port()});
   world.route("loading", {});
   world.table.routes["loading"].waiting = "waiting for worker gpu-1 to load 4 GB";
@@ -102,16 +102,16 @@ TEST_CASE("models are listed when something is ready, and unknown ones are answe
   const net::Response unknown = world.ask("GET", "/v1/models/org/model-b");
   CHECK(is_error(unknown, 404, "model_not_found"));
   CHECK(has(unknown.body, "did you mean 'org/model-a'"));
-  const net::Response missing = world.ask("POST", kChatPath, R"({"model":"nope","messages":[]})");
+  const net::Response missing = world.ask("POST", kChatRoute, R"({"model":"nope","messages":[]})");
   CHECK(is_error(missing, 404, "model_not_found"));
   CHECK(has(missing.body, "'nope'"));
   CHECK(has(missing.body, "available: org/model-a"));
-  const net::Response loading = world.ask("POST", kChatPath, R"({"model":"loading"})");
+  const net::Response loading = world.ask("POST", kChatRoute, R"({"model":"loading"})");
   CHECK(is_error(loading, 503, "model_not_ready"));
   CHECK(has(loading.body, "waiting for worker gpu-1 to load 4 GB"));
   CHECK(loading.headers.get("retry-after").has_value());
   CHECK(is_error(world.ask("POST", "/v1/responses", "{}"), 404, "not_found"));
-  CHECK(is_error(world.ask("GET", kChatPath), 405, ""));
+  CHECK(is_error(world.ask("GET", kChatRoute), 405, ""));
   CHECK(is_error(world.ask("POST", "/v1/models", "{}"), 405, ""));
   CHECK(engine.bodies.empty());
   world.run(engine.stop());
@@ -121,10 +121,10 @@ TEST_CASE("bodies that cannot be read in one way only are refused with the field
   Options options;
   options.body_max = 4096;
   World world(options);
-  FakeEngine engine(world.loop, answers(200, kAnswer));
+  FakeEngine engine(world.loop, answers(200, kChatAnswer));
   world.route("m", {engine.port()});
   const auto refused = [&world](std::string body, std::string_view said) {
-    const net::Response response = world.ask("POST", kChatPath, std::move(body));
+    const net::Response response = world.ask("POST", kChatRoute, std::move(body));
     INFO(response.body);
     CHECK(is_error(response, 400, ""));
     CHECK(has(response.body, said));
@@ -142,7 +142,7 @@ TEST_CASE("bodies that cannot be read in one way only are refused with the field
   refused(R"({"model":"m","stream":"yes"})", "must be true or false");
   refused(R"({"model":"m","stream_options":{},"stream_options":{}})", "given twice");
   refused("{\"model\":\"m\",\"x\":\"\xc3\x28\"}", "UTF-8");
-  const net::Response large = world.ask("POST", kChatPath, R"({"model":"m","x":")" + std::string(5000, 'a') + "\"}");
+  const net::Response large = world.ask("POST", kChatRoute, R"({"model":"m","x":")" + std::string(5000, 'a') + "\"}");
   CHECK(is_error(large, 413, "request_too_large"));
   CHECK(has(large.body, "4096 bytes"));
   CHECK(engine.bodies.empty());
@@ -159,16 +159,16 @@ TEST_CASE("embeddings are counted, and a model of another task is refused") {
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].prompt_tokens == 5);
   CHECK(rows[0].completion_tokens == 0);
-  CHECK(is_error(world.ask("POST", kChatPath, R"({"model":"e"})"), 400, "wrong_task"));
+  CHECK(is_error(world.ask("POST", kChatRoute, R"({"model":"e"})"), 400, "wrong_task"));
   world.run(engine.stop());
 }
 
 TEST_CASE("an engine that closes without a byte is replaced once by another instance") {
   World world;
   DeafEngine deaf(world.loop);
-  FakeEngine engine(world.loop, answers(200, kAnswer));
+  FakeEngine engine(world.loop, answers(200, kChatAnswer));
   world.route("m", {deaf.port(), engine.port()});
-  for (int i = 0; i < 4; ++i) CHECK(world.ask("POST", kChatPath, kChat).status == 200);
+  for (int i = 0; i < 4; ++i) CHECK(world.ask("POST", kChatRoute, kChat).status == 200);
   CHECK(deaf.accepted >= 1);
   CHECK(engine.bodies.size() == 4);
   CHECK(engine.bodies[0] == kChat);
@@ -181,12 +181,12 @@ TEST_CASE("with no other instance a dead engine is a 502 with its name") {
   World world;
   DeafEngine deaf(world.loop);
   world.route("m", {deaf.port(), deaf.port(), deaf.port()});
-  const net::Response response = world.ask("POST", kChatPath, kChat);
+  const net::Response response = world.ask("POST", kChatRoute, kChat);
   CHECK(is_error(response, 502, "engine_error"));
   CHECK(has(response.body, "instance i-1 of model 'm'"));
   CHECK(deaf.accepted == 2);  // one retry, not two
   world.run(deaf.stop());
-  const net::Response unreachable = world.ask("POST", kChatPath, kChat);
+  const net::Response unreachable = world.ask("POST", kChatRoute, kChat);
   CHECK(is_error(unreachable, 502, "engine_error"));
   CHECK(world.gateway.metrics().ejections.load() == 2);
 }
@@ -199,9 +199,9 @@ TEST_CASE("an instance that could not be reached gets no request for a while") {
     closed = gone.port();
     world.run(gone.stop());
   }
-  FakeEngine engine(world.loop, answers(200, kAnswer));
+  FakeEngine engine(world.loop, answers(200, kChatAnswer));
   world.route("m", {closed, engine.port()});
-  for (int i = 0; i < 10; ++i) CHECK(world.ask("POST", kChatPath, kChat).status == 200);
+  for (int i = 0; i < 10; ++i) CHECK(world.ask("POST", kChatRoute, kChat).status == 200);
   CHECK(world.gateway.metrics().ejections.load() == 1);
   world.run(engine.stop());
 }
@@ -219,15 +219,15 @@ TEST_CASE("errors of engines keep their text and get the shape of the API") {
   world.route("old", {old.port()});
   world.route("locked", {locked.port()});
   world.route("plain", {plain.port()});
-  const net::Response context = world.ask("POST", kChatPath, kChat);
+  const net::Response context = world.ask("POST", kChatRoute, kChat);
   CHECK(is_error(context, 400, "context_length_exceeded"));
   CHECK(has(context.body, "too long: 9000"));
   CHECK(context.headers.get("x-should-retry") == "false");
-  const net::Response other = world.ask("POST", kChatPath, R"({"model":"old"})");
+  const net::Response other = world.ask("POST", kChatRoute, R"({"model":"old"})");
   CHECK(is_error(other, 422, ""));
   CHECK(has(other.body, R"(bad \"n\")"));
-  CHECK(is_error(world.ask("POST", kChatPath, R"({"model":"locked"})"), 502, "engine_error"));
-  const net::Response text = world.ask("POST", kChatPath, R"({"model":"plain"})");
+  CHECK(is_error(world.ask("POST", kChatRoute, R"({"model":"locked"})"), 502, "engine_error"));
+  const net::Response text = world.ask("POST", kChatRoute, R"({"model":"plain"})");
   CHECK(is_error(text, 500, ""));
   CHECK(has(text.body, R"(oops\\x01)"));
   CHECK(world.ledger.rows().empty());
@@ -236,15 +236,15 @@ TEST_CASE("errors of engines keep their text and get the shape of the API") {
 
 TEST_CASE("requests take turns between equal instances, on kept connections") {
   World world;
-  FakeEngine a(world.loop, answers(200, kAnswer));
-  FakeEngine b(world.loop, answers(200, kAnswer));
+  FakeEngine a(world.loop, answers(200, kChatAnswer));
+  FakeEngine b(world.loop, answers(200, kChatAnswer));
   world.route("m", {a.port(), b.port()});
-  for (int i = 0; i < 6; ++i) CHECK(world.ask("POST", kChatPath, kChat).status == 200);
+  for (int i = 0; i < 6; ++i) CHECK(world.ask("POST", kChatRoute, kChat).status == 200);
   CHECK(a.bodies.size() == 3);
   CHECK(b.bodies.size() == 3);
   world.run(a.stop());
   // Its kept connection is dead now, and nobody listens: the other one takes over.
-  for (int i = 0; i < 2; ++i) CHECK(world.ask("POST", kChatPath, kChat).status == 200);
+  for (int i = 0; i < 2; ++i) CHECK(world.ask("POST", kChatRoute, kChat).status == 200);
   CHECK(b.bodies.size() == 5);
   world.run(b.stop());
 }

@@ -60,7 +60,7 @@ std::optional<std::uint32_t> unless_zero(std::optional<std::uint32_t> value) {
   return value == 0U ? std::nullopt : value;
 }
 
-bool is_encoder(std::string_view architecture) {
+bool is_encoder_architecture(std::string_view architecture) {
   return std::ranges::find(kEncoders, architecture) != std::end(kEncoders);
 }
 
@@ -76,7 +76,7 @@ Result<void> read_identity(const GgufFile& file, const GgufKeys& keys, ModelFact
     const auto known = file_type_name(*file_type % kFileTypeGuessed);
     if (known) facts.quantization = std::string(*known);
   }
-  facts.causal = causal.value_or(!is_encoder(facts.architecture));
+  facts.causal = causal.value_or(!is_encoder_architecture(facts.architecture));
   if (!*facts.causal || pooling.value_or(kPoolingNone) != kPoolingNone) facts.task = "embed";
   if (pooling == kPoolingRank) facts.task = "rerank";
   return {};

@@ -83,7 +83,7 @@ std::string task_of(std::string_view architecture) {
 }
 
 /// Encoders attend in both directions and keep no cache.
-bool is_encoder(std::string_view model_type) {
+bool is_encoder_type(std::string_view model_type) {
   constexpr std::string_view kOthers[] = {"nomic_bert", "new", "gte", "eurobert", "electra", "mpnet", "albert"};
   return model_type.ends_with("bert") || model_type.find("roberta") != std::string_view::npos ||
          model_type.starts_with("deberta") || std::ranges::find(kOthers, model_type) != std::end(kOthers);
@@ -223,7 +223,7 @@ Result<ModelFacts> facts_from_hf_config(std::string_view config_json) {
   TRY_VOID(read_vision(root, facts));
   TRY_VOID(read_tied(config, type, facts));
   TRY_VOID(read_hf_layers(config, type, facts));
-  facts.causal = !is_encoder(type);
+  facts.causal = !is_encoder_type(type);
   return facts;
 }
 

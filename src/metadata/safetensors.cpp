@@ -14,7 +14,7 @@ namespace {
 
 using detail::quoted;
 
-constexpr std::uint64_t kLengthBytes = 8;
+constexpr std::uint64_t kHeaderLengthBytes = 8;
 constexpr std::uint64_t kDimsMax = 64;
 
 struct Dtype {
@@ -171,18 +171,18 @@ class HeaderEvents final : public detail::JsonEvents {
 }  // namespace
 
 Result<std::uint64_t> safetensors_header_end(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
-  detail::ByteReader reader(bytes.first(std::min<std::size_t>(bytes.size(), kLengthBytes)),
-                            {.file_bytes = file_bytes, .header_bytes = kLengthBytes});
+  detail::ByteReader reader(bytes.first(std::min<std::size_t>(bytes.size(), kHeaderLengthBytes)),
+                            {.file_bytes = file_bytes, .header_bytes = kHeaderLengthBytes});
   TRY(const auto length, reader.number<std::uint64_t>("header length"));
   if (length > kSafetensorsHeaderMaxBytes) {
     return fail(Code::kTooLarge,
                 fmt::format("header length is {}, must be at most {}", length, kSafetensorsHeaderMaxBytes));
   }
-  if (length > file_bytes - kLengthBytes) {
+  if (length > file_bytes - kHeaderLengthBytes) {
     return invalid(
         fmt::format("header length is {}, but the file has {} bytes: truncated or damaged", length, file_bytes));
   }
-  return kLengthBytes + length;
+  return kHeaderLengthBytes + length;
 }
 
 Result<SafetensorsHeader> read_safetensors_header(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
@@ -193,7 +193,8 @@ Result<SafetensorsHeader> read_safetensors_header(std::span<const std::byte> byt
   if (end > bytes.size()) {
     return fail(Code::kUnavailable, fmt::format("header needs the first {} bytes, {} are at hand", end, bytes.size()));
   }
-  const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, end - kLengthBytes);
+  const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + kHeaderLengthBytes,
+                              end - kHeaderLengthBytes);
   HeaderEvents events;
   TRY_VOID(detail::read_json(json, kSafetensorsHeaderMaxBytes, events));
   TRY(SafetensorsHeader header, events.finish());

@@ -9,7 +9,7 @@ namespace {
 using Kind = http1::BodyFraming::Kind;
 
 constexpr int kInterimMax = 16;  // 1xx answers before the final one
-constexpr std::size_t kHeadReadBytes = 4 * 1024;
+constexpr std::size_t kAnswerReadBytes = 4 * 1024;
 
 bool wants_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
 
@@ -154,7 +154,7 @@ awaitable<Result<const Response*>> ClientConnection::read_head(Deadline deadline
     http1::HeadScanner scanner;
     auto state = scanner.scan(impl.in.view());
     while (state == http1::HeadScanner::State::kMore) {
-      CO_TRY_VOID(co_await impl.fill(deadline, kHeadReadBytes));
+      CO_TRY_VOID(co_await impl.fill(deadline, kAnswerReadBytes));
       state = scanner.scan(impl.in.view());
     }
     const bool refused = state == http1::HeadScanner::State::kRefused;

@@ -16,7 +16,7 @@ namespace {
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// Errors come as values in every task of ours: after a cancellation nothing is thrown at the next co_await.
-awaitable<void> quiet(awaitable<void> op) {
+awaitable<void> not_throwing(awaitable<void> op) {
   co_await asio::this_coro::throw_if_cancelled(false);
   co_await std::move(op);
 }
@@ -50,7 +50,7 @@ awaitable<bool> run_within(Deadline deadline, awaitable<void> op) {
   }
   const Executor executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, deadline.when());
-  awaitable<void> task = quiet(std::move(op));
+  awaitable<void> task = not_throwing(std::move(op));
   auto both = asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(task), asio::deferred),
                                                       timer.async_wait(asio::deferred));
   auto [order, thrown, timer_error] = co_await both.async_wait(asio::experimental::wait_for_one(), kTuple);

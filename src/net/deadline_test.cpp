@@ -8,7 +8,7 @@
 namespace berth::net {
 namespace {
 
-Deadline soon() { return Deadline::in(Millis(5'000)); }
+Deadline in_time() { return Deadline::in(Millis(5'000)); }
 
 awaitable<Result<int>> nap_then(Millis time, int value) {
   CO_TRY_VOID(co_await sleep_for(time));
@@ -16,7 +16,7 @@ awaitable<Result<int>> nap_then(Millis time, int value) {
 }
 
 awaitable<void> check_within() {
-  auto fast = co_await within(soon(), nap_then(Millis(1), 7));
+  auto fast = co_await within(in_time(), nap_then(Millis(1), 7));
   REQUIRE(fast);
   CHECK(*fast == 7);
   auto slow = co_await within(Deadline::in(Millis(5)), nap_then(Millis(60'000), 7));
@@ -46,7 +46,7 @@ awaitable<void> check_group(Loop& loop) {
   auto joined = co_await group.join(Deadline::in(Millis(5)));
   CHECK_FALSE(joined);
   group.cancel();
-  joined = co_await group.join(soon());
+  joined = co_await group.join(in_time());
   CHECK(joined);
   CHECK(codes == std::vector<Code>(4, Code::kCancelled));
   CHECK_FALSE(group.spawn(note(codes)));
@@ -61,7 +61,7 @@ awaitable<void> check_signal(Loop& loop) {
   Signal signal(loop.executor());
   CHECK_FALSE(co_await signal.wait(Deadline::in(Millis(2))));
   std::thread other([&signal] { signal.notify(); });
-  CHECK(co_await signal.wait(soon()));
+  CHECK(co_await signal.wait(in_time()));
   other.join();
   CHECK_FALSE(co_await signal.wait(Deadline::in(Millis(2))));
 }

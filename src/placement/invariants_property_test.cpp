@@ -11,7 +11,7 @@ namespace {
 using namespace testing;
 using fleet::Verdict;
 
-constexpr std::uint64_t kSeeds = 400;
+constexpr std::uint64_t kFleetSeeds = 400;
 
 struct Case {
   Machines machines;
@@ -64,7 +64,7 @@ Request selecting(const Request& request, const fleet::Plan& plan) {
 
 TEST_CASE("invariant 1: the plan of an automatic decision, sent back as a selection, is chosen again") {
   int compared = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     c.request.replicas = 1;
     const auto automatic = ask(c.snapshot, c.request);
@@ -80,7 +80,7 @@ TEST_CASE("invariant 1: the plan of an automatic decision, sent back as a select
 
 TEST_CASE("invariant 2: what fits on selected devices fits on any superset and without a selection") {
   int compared = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     const auto all = device_names(c.machines);
     if (all.empty()) return;
@@ -106,7 +106,7 @@ TEST_CASE("invariant 2: what fits on selected devices fits on any superset and w
 
 TEST_CASE("invariant 2: what fits with all of the selected devices fits when any of a superset may be used") {
   int compared = 0;
-  over_seeds(2 * kSeeds, [&](Rng& rng) {
+  over_seeds(2 * kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng, {.workers_max = 2, .devices_max = 4, .all_open = true});
     const auto all = device_names(c.machines);
     if (all.empty()) return;
@@ -132,7 +132,7 @@ TEST_CASE("invariant 2: what fits with all of the selected devices fits when any
 }
 
 TEST_CASE("invariants 3 and 10: a decision is the same bytes whenever it is asked, whatever was asked in between") {
-  over_seeds(kSeeds / 2, [&](Rng& rng) {
+  over_seeds(kFleetSeeds / 2, [&](Rng& rng) {
     const Case c = draw(rng);
     const auto first = digest(ask(c.snapshot, c.request));
     const Case other = draw(rng);
@@ -145,7 +145,7 @@ TEST_CASE("invariants 3 and 10: a decision is the same bytes whenever it is aske
 
 TEST_CASE("invariant 4: a worker that is not ready changes neither verdict nor plans") {
   int compared = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     Machines ready;
     for (const auto& m : c.machines)
@@ -163,7 +163,7 @@ TEST_CASE("invariant 4: a worker that is not ready changes neither verdict nor p
 
 TEST_CASE("invariant 5: one more free device, or memory that becomes free, never turns yes into no") {
   int compared = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     const auto before = ask(c.snapshot, c.request);
     if (before.verdict != Verdict::kFits) return;
@@ -188,7 +188,7 @@ TEST_CASE("invariant 5: one more free device, or memory that becomes free, never
 }
 
 TEST_CASE("invariant 6: when n replicas fit, n - 1 fit") {
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     std::uint32_t last = 0;
     for (std::uint32_t n = 1; n <= 4; ++n) {
@@ -207,7 +207,7 @@ TEST_CASE("invariant 6: when n replicas fit, n - 1 fit") {
 
 TEST_CASE("invariants 6 and 7: the claims of one decision stay within what is allocatable") {
   int plans = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     const auto d = ask(c.snapshot, c.request);
     CHECK(d.plans.size() == d.fit_count);
@@ -239,7 +239,7 @@ TEST_CASE("invariants 6 and 7: the claims of one decision stay within what is al
 }
 
 TEST_CASE("invariant 8: the order of workers, devices, occupants and lists is irrelevant") {
-  over_seeds(kSeeds / 2, [&](Rng& rng) {
+  over_seeds(kFleetSeeds / 2, [&](Rng& rng) {
     Case c = draw(rng);
     const auto first = digest(ask(c.snapshot, c.request));
     shuffle(rng, c.machines);
@@ -258,7 +258,7 @@ TEST_CASE("invariant 8: the order of workers, devices, occupants and lists is ir
 
 TEST_CASE("invariant 11: requests on separate workers give the same plans in either order") {
   int compared = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng, {.workers_max = 4, .devices_max = 4, .all_open = true});
     if (c.machines.size() < 2) return;
     Request one = plain_request(rng);
@@ -279,7 +279,7 @@ TEST_CASE("invariant 11: requests on separate workers give the same plans in eit
 }
 
 TEST_CASE("invariant 13: a snapshot reached by updates decides like one built cold") {
-  over_seeds(kSeeds / 2, [&](Rng& rng) {
+  over_seeds(kFleetSeeds / 2, [&](Rng& rng) {
     const Case c = draw(rng);
     FleetSnapshot grown;
     Machines order = c.machines;
@@ -302,7 +302,7 @@ TEST_CASE("invariant 13: a snapshot reached by updates decides like one built co
 TEST_CASE("every plan of a decision is verified on the same snapshot, and refused once its memory is taken") {
   int plans = 0;
   int refused = 0;
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     const auto d = ask(c.snapshot, c.request);
     for (const auto& plan : d.plans) {
@@ -325,7 +325,7 @@ TEST_CASE("every plan of a decision is verified on the same snapshot, and refuse
 }
 
 TEST_CASE("with consent to uncertain memory, claims stay within capacity and plans pass verify") {
-  over_seeds(kSeeds, [&](Rng& rng) {
+  over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     const auto strict = ask(c.snapshot, [&] {
       Request r = c.request;

@@ -16,7 +16,7 @@ std::string json_of(std::string_view yaml) {
 }
 
 template <class T>
-std::string error_of(std::string_view yaml) {
+std::string yaml_error_of(std::string_view yaml) {
   const auto value = from_yaml<T>(yaml, Strictness::kStrict);
   return value ? "no error" : value.error().message;
 }
@@ -41,37 +41,38 @@ TEST_CASE("a text member takes a plain scalar as it is spelt") {
 }
 
 TEST_CASE("numbers and truth values are taken in one spelling only") {
-  CHECK(error_of<fleet::Request>("partial: yes") == "line 1: $.partial must be true or false, got \"yes\"");
-  CHECK(error_of<fleet::Request>("partial: 'true'") == "line 1: $.partial must be true or false, got \"true\"");
-  CHECK(error_of<fleet::Request>("replicas: 010") ==
+  CHECK(yaml_error_of<fleet::Request>("partial: yes") == "line 1: $.partial must be true or false, got \"yes\"");
+  CHECK(yaml_error_of<fleet::Request>("partial: 'true'") == "line 1: $.partial must be true or false, got \"true\"");
+  CHECK(yaml_error_of<fleet::Request>("replicas: 010") ==
         "line 1: $.replicas must be an integer from 0 to 4294967295, got \"010\"");
-  CHECK(error_of<fleet::Request>("replicas: 0x10") ==
+  CHECK(yaml_error_of<fleet::Request>("replicas: 0x10") ==
         "line 1: $.replicas must be an integer from 0 to 4294967295, got \"0x10\"");
-  CHECK(error_of<fleet::Request>("replicas: 1_000") ==
+  CHECK(yaml_error_of<fleet::Request>("replicas: 1_000") ==
         "line 1: $.replicas must be an integer from 0 to 4294967295, got \"1_000\"");
-  CHECK(error_of<fleet::Request>("replicas: '2'") ==
+  CHECK(yaml_error_of<fleet::Request>("replicas: '2'") ==
         "line 1: $.replicas must be an integer from 0 to 4294967295, got \"2\"");
-  CHECK(error_of<fleet::Request>("settings: {utilization: .nan}") ==
+  CHECK(yaml_error_of<fleet::Request>("settings: {utilization: .nan}") ==
         "line 1: $.settings.utilization must be a number, got \".nan\"");
-  CHECK(error_of<fleet::Request>("replicas: 2\npartial: false\npriority: -3") == "no error");
+  CHECK(yaml_error_of<fleet::Request>("replicas: 2\npartial: false\npriority: -3") == "no error");
 }
 
 TEST_CASE("an error carries the line of the place that it names") {
-  CHECK(error_of<fleet::Request>("model: a\nsettings:\n  flags:\n    - a\n    - b: c\n") ==
+  CHECK(yaml_error_of<fleet::Request>("model: a\nsettings:\n  flags:\n    - a\n    - b: c\n") ==
         "line 5: $.settings.flags[1] must be a text, got an object");
-  CHECK(error_of<fleet::Request>("model: a\n\nsettings:\n  contxt: 1\n") ==
+  CHECK(yaml_error_of<fleet::Request>("model: a\n\nsettings:\n  contxt: 1\n") ==
         "line 4: $.settings.contxt is not known; did you mean \"context\"?");
-  CHECK(error_of<FleetFile>("workers:\n  - name: a\n    os: linux\n\n  - name: b\n    os: linux\n    arch: amd64\n") ==
+  CHECK(yaml_error_of<FleetFile>(
+            "workers:\n  - name: a\n    os: linux\n\n  - name: b\n    os: linux\n    arch: amd64\n") ==
         "line 2: $.workers[0].arch is missing");
-  CHECK(error_of<FleetFile>("occupants: {}") == "line 1: $.workers is missing");
-  CHECK(error_of<FleetFile>("") == "$ must be an object, got null");
-  CHECK(error_of<FleetFile>("# only a remark\n") == "$ must be an object, got null");
+  CHECK(yaml_error_of<FleetFile>("occupants: {}") == "line 1: $.workers is missing");
+  CHECK(yaml_error_of<FleetFile>("") == "$ must be an object, got null");
+  CHECK(yaml_error_of<FleetFile>("# only a remark\n") == "$ must be an object, got null");
 }
 
 TEST_CASE("JSON is read as JSON, by the same function") {
-  CHECK(error_of<fleet::Request>(" {\"replicas\": \"x\"}") ==
+  CHECK(yaml_error_of<fleet::Request>(" {\"replicas\": \"x\"}") ==
         "$.replicas must be an integer from 0 to 4294967295, got \"x\"");
-  CHECK(error_of<fleet::Request>("{\"model\": \"a\", \"replicas\": 2}") == "no error");
+  CHECK(yaml_error_of<fleet::Request>("{\"model\": \"a\", \"replicas\": 2}") == "no error");
 }
 
 TEST_CASE("without a type, plain scalars follow the core schema spelt as in JSON") {

@@ -21,7 +21,7 @@ struct Turned {
   Case c;
 };
 
-const Judge& judge() {
+const Judge& turned_judge() {
   static const Judge kJudge = *Judge::embedded();
   return kJudge;
 }
@@ -104,7 +104,7 @@ bool has_devices(const Case& c, const CaseWorker& w) {
 
 const engines::Engine* engine_of(const Case& c) {
   const auto& model = *c.model;
-  return judge().catalog.find(engine_id(model.backend_requested.value_or(model.backend_resolved.value_or(""))));
+  return turned_judge().catalog.find(engine_id(model.backend_requested.value_or(model.backend_resolved.value_or(""))));
 }
 
 bool some_worker_has_all(const Case& c) {
@@ -197,7 +197,7 @@ std::vector<Turned> all_turned(const Case& c) {
 // ---- what must come of it ----
 
 void check_lines(const Case& c) {
-  const auto world = to_world(c, judge().catalog);
+  const auto world = to_world(c, turned_judge().catalog);
   REQUIRE_MESSAGE(world, (world ? "" : world.error().message));
   const auto decision = placement::decide(world->snapshot, world->request, {}, world->catalog);
   const auto lines = lines_of(*world, decision);
@@ -244,14 +244,15 @@ void expect_filter(Case& c) {
   c.expected.passed.emplace();
   c.expected.rejected.emplace();
   for (const auto& w : c.fleet.workers)
-    (fact->holds(c, w, judge().catalog.engines.front()) ? c.expected.passed : c.expected.rejected)->push_back(w.name);
+    (fact->holds(c, w, turned_judge().catalog.engines.front()) ? c.expected.passed : c.expected.rejected)
+        ->push_back(w.name);
   if (fact->code.empty() || c.expected.rejected->empty()) return;
   c.expected.reasons = wire::RawJson{fmt::format(
       R"([{{"code":"{}","matched":{},"of":{}}}])", fact->code, c.expected.passed->size(), c.fleet.workers.size())};
 }
 
 void check_judged(const Case& c) {
-  const auto result = judge().run(c);
+  const auto result = turned_judge().run(c);
   CHECK_MESSAGE(result.passed, join(result.differences, "; "));
 }
 
@@ -278,7 +279,7 @@ void check_case(const Case& original, Tally& tally) {
     tally.sets += moved ? 1 : 0;
     if (!flipped && !moved) continue;
     c.expected = before;  // the old answer is wrong now, and the judge must see it
-    CHECK_FALSE(judge().run(c).passed);
+    CHECK_FALSE(turned_judge().run(c).passed);
   }
 }
 

@@ -11,6 +11,9 @@
 
 namespace berth::gateway {
 
+/// After how long a client that was refused for load may try again.
+constexpr std::chrono::seconds kOverloadRetry{1};
+
 /// {"error":{"message","type","param","code"}} with its status.
 struct ApiError {
   int status = 500;

@@ -8,7 +8,6 @@
 namespace berth::gateway {
 namespace {
 
-constexpr std::chrono::seconds kOverloadRetry{1};
 /// Of what a client sends, engines see these fields and no other.
 constexpr std::string_view kForwarded[] = {"accept", "traceparent", "tracestate"};
 constexpr std::string_view kForwardedPrefix = "openai-";

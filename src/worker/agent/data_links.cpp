@@ -8,11 +8,11 @@
 namespace berth::worker {
 namespace {
 
-constexpr net::Millis kEndMax{5'000};  // for cancelled requests to unwind
-constexpr std::uint32_t kDoublingsMax = 8;
+constexpr net::Millis kLinksEndMax{5'000};  // for cancelled requests to unwind
+constexpr std::uint32_t kLinkDoublingsMax = 8;
 
 net::Millis retry_after(std::uint32_t failures) {
-  const std::uint32_t doublings = std::min(failures == 0 ? 0 : failures - 1, kDoublingsMax);
+  const std::uint32_t doublings = std::min(failures == 0 ? 0 : failures - 1, kLinkDoublingsMax);
   return std::min(kDataRetryMax, kDataRetryMin * (1 << doublings));
 }
 
@@ -117,7 +117,7 @@ net::awaitable<void> DataLinks::serve(net::Exchange& exchange) {
 
 net::awaitable<void> DataLinks::end() {
   links_.cancel();
-  if (const auto ended = co_await links_.join(net::Deadline::in(kEndMax)); !ended)
+  if (const auto ended = co_await links_.join(net::Deadline::in(kLinksEndMax)); !ended)
     log::error("data connections did not end", {log::kv("count", links_.size())});
 }
 
