@@ -1,20 +1,16 @@
 #pragma once
 // Fills any described struct, for tests of this module: with readable fixed values, or at random.
 
-#include <boost/describe.hpp>
-#include <limits>
-#include <map>
-#include <optional>
+#include <algorithm>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/describe.h"
 #include "base/rng.h"
 #include "base/time.h"
-#include "wire/json.h"
+#include "wire/codec.h"
 
 namespace berth::wire::testing {
 
@@ -113,73 +109,69 @@ class RandomSource final : public Source {
   Rng rng_;
 };
 
-template <class T>
-void fill(T& out, Source& source, std::string_view member);
-
-template <class T>
-void fill(std::optional<T>& out, Source& source, std::string_view member) {
-  if (!source.flip()) return out.reset();
-  fill(out.emplace(), source, member);
-}
-
-template <class T>
-void fill(std::vector<T>& out, Source& source, std::string_view member) {
-  out.resize(source.count());
-  for (auto& item : out) fill(item, source, member);
-}
-
-template <class T>
-void fill(std::map<std::string, T>& out, Source& source, std::string_view member) {
-  out.clear();
-  for (std::size_t i = source.count(); i > 0; --i) fill(out[source.text("key")], source, member);
-}
-
-inline void fill(std::set<std::string>& out, Source& source, std::string_view member) {
-  out.clear();
-  for (std::size_t i = source.count(); i > 0; --i) out.insert(source.text(member));
-}
-
-template <class T>
-void fill_number(T& out, Source& source) {
-  constexpr auto kExact = (std::int64_t{1} << 53) - 1;
-  constexpr bool kWide = sizeof(T) == sizeof(std::int64_t);
-  const auto least =
-      kWide ? (std::is_signed_v<T> ? -kExact : 0) : static_cast<std::int64_t>(std::numeric_limits<T>::min());
-  const auto most = kWide ? kExact : static_cast<std::int64_t>(std::numeric_limits<T>::max());
-  out = static_cast<T>(source.integer(least, most));
-}
-
-template <class T>
-void fill(T& out, Source& source, std::string_view member) {
-  if constexpr (std::is_same_v<T, bool>) {
-    out = source.flip();
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    out = source.text(member);
-  } else if constexpr (std::is_same_v<T, Bytes>) {
-    fill_number(out.value, source);
-  } else if constexpr (std::is_same_v<T, Time>) {
-    // Years 1970 to 9999, which RFC 3339 can write.
-    out = Time(Duration(source.integer(0, 253'402'300'799'999)));
-  } else if constexpr (std::is_enum_v<T>) {
-    using All = boost::describe::describe_enumerators<T>;
-    std::size_t at = source.pick(boost::mp11::mp_size<All>::value);
-    boost::mp11::mp_for_each<All>([&](auto e) {
-      if (at-- == 0) out = e.value;
-    });
-  } else if constexpr (std::is_floating_point_v<T>) {
-    out = source.real();
-  } else if constexpr (std::is_integral_v<T>) {
-    fill_number(out, source);
-  } else {
-    boost::mp11::mp_for_each<::berth::detail::Members<T>>(
-        [&](auto m) { fill(out.*m.pointer, source, std::string_view(m.name)); });
+/// Fills a value by the table of its type, so that it costs no code per type.
+inline void fill(const codec::Type& type, void* out, Source& source, std::string_view member) {
+  using codec::Kind;
+  // Years 1970 to 9999, which RFC 3339 can write.
+  constexpr std::int64_t kTimeMax = 253'402'300'799'999;
+  const auto list = [&](auto&& one) {
+    for (std::size_t i = source.count(); i > 0; --i) one();
+  };
+  switch (type.kind) {
+    case Kind::kBool:
+      *static_cast<bool*>(out) = source.flip();
+      return;
+    case Kind::kText:
+      *static_cast<std::string*>(out) = source.text(member);
+      return;
+    case Kind::kBytes:
+      static_cast<Bytes*>(out)->value = static_cast<std::uint64_t>(source.integer(0, codec::kExactMax));
+      return;
+    case Kind::kTime:
+      *static_cast<Time*>(out) = Time(Duration(source.integer(0, kTimeMax)));
+      return;
+    case Kind::kRaw:
+      static_cast<RawJson*>(out)->text = "null";
+      return;
+    case Kind::kEnum:
+      type.integer.store(out, type.names[source.pick(type.names.size())].value);
+      return;
+    case Kind::kSigned:
+    case Kind::kUnsigned:
+      type.integer.store(out, source.integer(type.integer.least, static_cast<std::int64_t>(type.integer.most)));
+      return;
+    case Kind::kReal:
+      if (type.single_precision) {
+        *static_cast<float*>(out) = static_cast<float>(source.real());
+      } else {
+        *static_cast<double*>(out) = source.real();
+      }
+      return;
+    case Kind::kOptional:
+      type.optional.reset(out);
+      if (source.flip()) fill(*type.item, type.optional.emplace(out), source, member);
+      return;
+    case Kind::kList:
+      type.list.clear(out);
+      list([&] { fill(*type.item, type.list.append(out), source, member); });
+      return;
+    case Kind::kSet:
+      list([&] { static_cast<std::set<std::string>*>(out)->insert(source.text(member)); });
+      return;
+    case Kind::kMap:
+      type.map.clear(out);
+      list([&] { fill(*type.item, type.map.slot(out, source.text("key")), source, member); });
+      return;
+    case Kind::kStruct:
+      for (const codec::Field& field : type.fields) fill(*field.type, field.in(out), source, field.name);
+      return;
   }
 }
 
 template <class T>
 T filled(Source& source) {
   T out{};
-  fill(out, source, "value");
+  fill(codec::kTypeOf<T>, &out, source, "value");
   return out;
 }
 

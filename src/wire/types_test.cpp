@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <doctest/doctest.h>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include "engines/catalog.h"
@@ -21,56 +22,84 @@ namespace {
 
 constexpr std::uint64_t kSeeds = 60;
 
+/// A type by its table, and room for values of it: the checks are compiled once for all types.
+struct Value {
+  const codec::Type* type = nullptr;
+  std::shared_ptr<void> at;
+
+  [[nodiscard]] std::string json() const { return codec::encode_text(*type, at.get()); }
+  [[nodiscard]] std::string pretty() const { return codec::encode_pretty(*type, at.get()) + "\n"; }
+};
+
+struct Subject {
+  const char* name = "";
+  const codec::Type* type = nullptr;
+  std::shared_ptr<void> (*make)() = nullptr;
+
+  [[nodiscard]] Value empty() const { return {type, make()}; }
+  [[nodiscard]] Value filled(testing::Source& source) const {
+    Value value = empty();
+    testing::fill(*type, value.at.get(), source, "value");
+    return value;
+  }
+};
+
 template <class T>
-void check_random(const char* name) {
+Subject subject(const char* name) {
+  return {name, &codec::kTypeOf<T>, [] { return std::shared_ptr<void>(std::make_shared<T>()); }};
+}
+
+Value read_back(const Subject& subject, std::string_view json, Strictness strictness) {
+  Value back = subject.empty();
+  const auto done = codec::decode_json(*subject.type, back.at.get(), json, strictness);
+  REQUIRE_MESSAGE(done.has_value(), done.error().message);
+  return back;
+}
+
+void check_random(const Subject& subject) {
+  CAPTURE(subject.name);
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     testing::RandomSource source(seed);
-    const std::string json = to_json(testing::filled<T>(source));
-    CAPTURE(name);
+    const std::string json = subject.filled(source).json();
     CAPTURE(seed);
-    const auto back = from_json<T>(json, Strictness::kStrict);
-    REQUIRE_MESSAGE(back.has_value(), back.error().message);
-    CHECK(to_json(*back) == json);
-    const auto again = from_json<T>(to_json_pretty(*back), Strictness::kLenient);
-    REQUIRE_MESSAGE(again.has_value(), again.error().message);
-    CHECK(to_json(*again) == json);
+    const Value back = read_back(subject, json, Strictness::kStrict);
+    CHECK(back.json() == json);
+    CHECK(read_back(subject, back.pretty(), Strictness::kLenient).json() == json);
     const auto through_yaml = json_to_yaml(json);
     REQUIRE(through_yaml.has_value());
   }
 }
 
 /// BERTH_UPDATE_GOLDEN=1 rewrites the files: only together with a migration of what is stored.
-template <class T>
-void check_golden(const char* name) {
-  const std::string path = std::string("tests/data/wire/") + name + ".json";
+void check_golden(const Subject& subject) {
+  CAPTURE(subject.name);
+  const std::string path = std::string("tests/data/wire/") + subject.name + ".json";
   testing::FixedSource source;
-  const std::string now = to_json_pretty(testing::filled<T>(source)) + "\n";
+  const std::string now = subject.filled(source).pretty();
   if (std::getenv("BERTH_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << now;
   std::ifstream file(path);
   std::stringstream golden;
   golden << file.rdbuf();
-  CAPTURE(name);
   CHECK(golden.str() == now);
-  const auto back = from_json<T>(golden.str(), Strictness::kStrict);
-  REQUIRE_MESSAGE(back.has_value(), back.error().message);
-  CHECK(to_json_pretty(*back) + "\n" == golden.str());
+  CHECK(read_back(subject, golden.str(), Strictness::kStrict).pretty() == golden.str());
 }
 
 /// Random values as YAML: strict reading gives the same value, whatever the texts look like.
-template <class T>
-void check_yaml(const char* name) {
+void check_yaml(const Subject& subject) {
+  CAPTURE(subject.name);
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     testing::RandomSource source(seed);
-    const T value = testing::filled<T>(source);
-    CAPTURE(name);
+    const std::string json = subject.filled(source).json();
+    const auto yaml = json_to_yaml(json);
+    REQUIRE(yaml.has_value());
     CAPTURE(seed);
-    const std::string yaml = to_yaml(value);
-    CAPTURE(yaml);
-    const auto back = from_yaml<T>(yaml, Strictness::kStrict);
-    REQUIRE_MESSAGE(back.has_value(), back.error().message);
-    CHECK(to_json(*back) == to_json(value));
-    CHECK(yaml_to_json(yaml) == to_json(value));
-    CHECK(to_yaml(*back) == yaml);
+    CAPTURE(*yaml);
+    Value back = subject.empty();
+    const auto done = codec::decode_yaml(*subject.type, back.at.get(), *yaml, Strictness::kStrict);
+    REQUIRE_MESSAGE(done.has_value(), done.error().message);
+    CHECK(back.json() == json);
+    CHECK(yaml_to_json(*yaml) == json);
+    CHECK(json_to_yaml(back.json()) == *yaml);
   }
 }
 
@@ -124,24 +153,32 @@ void check_yaml(const char* name) {
   X(DeploymentFile, deployment_file) \
   X(ScenarioFile, scenario_file)
 
-#define CHECK_BOTH(T, name) \
-  check_random<T>(#name);   \
-  check_golden<T>(#name);
-#define CHECK_YAML(T, name) check_yaml<T>(#name);
+#define SUBJECT(T, name) subject<T>(#name),
 
-TEST_CASE("fleet types are read as they were written, in the frozen form"){
-    FLEET_TYPES(CHECK_BOTH)} TEST_CASE("decision and catalog types are read as they were written, in the frozen form"){
-    DECISION_TYPES(CHECK_BOTH)} TEST_CASE("stored objects are read as they were written, in the frozen form"){
-    OBJECT_TYPES(CHECK_BOTH)} TEST_CASE("messages are read as they were written, in the frozen form"){
-    MESSAGE_TYPES(CHECK_BOTH)} TEST_CASE("files of people are read as they were written, in the frozen form"){
-    FILE_TYPES(CHECK_BOTH)}
+void check_all(std::initializer_list<Subject> subjects) {
+  for (const Subject& subject : subjects) {
+    check_random(subject);
+    check_golden(subject);
+  }
+}
+
+TEST_CASE("fleet types are read as they were written, in the frozen form") { check_all({FLEET_TYPES(SUBJECT)}); }
+
+TEST_CASE("decision and catalog types are read as they were written, in the frozen form") {
+  check_all({DECISION_TYPES(SUBJECT)});
+}
+
+TEST_CASE("stored objects are read as they were written, in the frozen form") { check_all({OBJECT_TYPES(SUBJECT)}); }
+
+TEST_CASE("messages are read as they were written, in the frozen form") { check_all({MESSAGE_TYPES(SUBJECT)}); }
+
+TEST_CASE("files of people are read as they were written, in the frozen form") { check_all({FILE_TYPES(SUBJECT)}); }
 
 TEST_CASE("what is written as YAML is read again, whatever the texts look like") {
-  FILE_TYPES(CHECK_YAML)
-  CHECK_YAML(fleet::Worker, worker)
-  CHECK_YAML(fleet::Request, request)
-  CHECK_YAML(fleet::Policy, policy)
-  CHECK_YAML(engines::Engine, engine)
+  for (const Subject& subject : {FILE_TYPES(SUBJECT) SUBJECT(fleet::Worker, worker) SUBJECT(fleet::Request, request)
+                                     SUBJECT(fleet::Policy, policy) SUBJECT(engines::Engine, engine)}) {
+    check_yaml(subject);
+  }
 }
 
 }  // namespace
