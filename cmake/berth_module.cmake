@@ -16,6 +16,7 @@ target_compile_definitions(berth_flags INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BERTH_VERSION="${PROJECT_VERSION}")
 if(BERTH_SANITIZE)
   target_compile_options(berth_flags INTERFACE -fsanitize=${BERTH_SANITIZE} -fno-sanitize-recover=all)
+  target_compile_definitions(berth_flags INTERFACE BERTH_SANITIZED)
   target_link_options(berth_flags INTERFACE -fsanitize=${BERTH_SANITIZE})
 endif()
 if(BERTH_FUZZERS)

@@ -4,6 +4,7 @@
 #include <functional>
 #include <numeric>
 
+#include "base/testing.h"
 #include "estimate/estimate.h"
 #include "placement/random_fleet.h"
 
@@ -145,7 +146,7 @@ bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
 TEST_CASE("one replica fits exactly when some subset of devices and some split of layers fits") {
   int yes = 0;
   int no = 0;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(kSeeds); ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
     const auto machines = random_machines(rng, {.workers_max = 2, .devices_max = 3, .all_open = false});

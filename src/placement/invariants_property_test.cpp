@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 
+#include "base/testing.h"
 #include "placement/random_fleet.h"
 
 namespace berth::placement {
@@ -42,7 +43,7 @@ bool limited(const Decision& d) {
 
 template <class Body>
 void over_seeds(std::uint64_t count, Body&& body) {
-  for (std::uint64_t seed = 1; seed <= count; ++seed) {
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(count); ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
     body(rng);

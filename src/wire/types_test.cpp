@@ -6,6 +6,7 @@
 #include <memory>
 #include <sstream>
 
+#include "base/testing.h"
 #include "engines/catalog.h"
 #include "fleet/decision.h"
 #include "fleet/objects.h"
@@ -58,7 +59,7 @@ Value read_back(const Subject& subject, std::string_view json, Strictness strict
 
 void check_random(const Subject& subject) {
   CAPTURE(subject.name);
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(kSeeds); ++seed) {
     testing::RandomSource source(seed);
     const std::string json = subject.filled(source).json();
     CAPTURE(seed);
@@ -87,7 +88,7 @@ void check_golden(const Subject& subject) {
 /// Random values as YAML: strict reading gives the same value, whatever the texts look like.
 void check_yaml(const Subject& subject) {
   CAPTURE(subject.name);
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(kSeeds); ++seed) {
     testing::RandomSource source(seed);
     const std::string json = subject.filled(source).json();
     const auto yaml = json_to_yaml(json);
