@@ -4,6 +4,9 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "base/text.h"
+#include "fleet/facts.h"
+
 namespace berth::fleet {
 namespace {
 
@@ -44,7 +47,7 @@ Result<void> check_restriction(const Restriction& r) {
   for (const auto& device : r.devices) {
     const auto slash = device.find('/');
     if (slash == std::string::npos || slash == 0 || slash + 1 == device.size())
-      return invalid(fmt::format("restriction.devices: \"{}\" must have the form worker/device-id", device));
+      return invalid(fmt::format("restriction.devices: \"{}\" must have the form worker/device-id", printable(device)));
   }
   if (r.use == DeviceUse::kAll && r.devices.empty())
     return invalid("restriction.use is all, but restriction.devices is empty: name the devices");
@@ -60,6 +63,9 @@ Result<Request> canonical(Request request) {
     return invalid(fmt::format("variants has {} entries, at most {}", request.variants.size(), kVariantsMax));
   TRY_VOID(check_settings(request.settings));
   TRY_VOID(check_restriction(request.restriction));
+  if (request.facts) TRY_VOID(check_facts("facts", *request.facts));
+  for (const auto& variant : request.variants)
+    if (variant.facts) TRY_VOID(check_facts(fmt::format("variants.{}.facts", printable(variant.name)), *variant.facts));
   sort_unique(request.restriction.workers);
   sort_unique(request.restriction.devices);
   sort_unique(request.accept);
@@ -68,7 +74,7 @@ Result<Request> canonical(Request request) {
   });
   for (std::size_t i = 1; i < request.variants.size(); ++i)
     if (request.variants[i].name == request.variants[i - 1].name)
-      return invalid(fmt::format("variants: \"{}\" is named twice", request.variants[i].name));
+      return invalid(fmt::format("variants: \"{}\" is named twice", printable(request.variants[i].name)));
   return request;
 }
 

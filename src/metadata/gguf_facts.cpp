@@ -5,6 +5,7 @@
 #include "metadata/detail/attention.h"
 #include "metadata/detail/ggml_types.h"
 #include "metadata/detail/gguf_keys.h"
+#include "metadata/detail/gguf_shapes.h"
 #include "metadata/detail/gguf_weights.h"
 #include "metadata/detail/limits.h"
 #include "metadata/gguf.h"
@@ -86,6 +87,9 @@ Result<void> read_attention(const GgufKeys& keys, ModelFacts& facts) {
   TRY(facts.attention_heads, keys.largest("attention.head_count", kHeadsMax));
   TRY(facts.kv_heads, keys.largest("attention.head_count_kv", kHeadsMax));
   if (!facts.kv_heads) facts.kv_heads = facts.attention_heads;
+  // Models without attention have the keys all the same, and 0 in them.
+  facts.attention_heads = unless_zero(facts.attention_heads);
+  facts.kv_heads = unless_zero(facts.kv_heads);
   TRY(const auto key_length, keys.number("attention.key_length", kHeadDimMax));
   TRY(const auto value_length, keys.number("attention.value_length", kHeadDimMax));
   const std::uint32_t heads = facts.attention_heads.value_or(0);
@@ -161,8 +165,9 @@ Result<void> read_shape(const GgufKeys& keys, ModelFacts& facts) {
   TRY(const auto layers, keys.number("block_count", kLayersMax));
   TRY(const auto hidden, keys.number("embedding_length", kWidthMax));
   TRY(const auto context, keys.number("context_length", kContextMax));
-  TRY(facts.feed_forward_size, keys.largest("feed_forward_length", kWidthMax));
+  TRY(const auto feed_forward, keys.largest("feed_forward_length", kWidthMax));
   facts.layers = unless_zero(layers);
+  facts.feed_forward_size = unless_zero(feed_forward);
   facts.hidden_size = unless_zero(hidden);
   facts.max_context = unless_zero(context);
   TRY_VOID(read_attention(keys, facts));
@@ -219,10 +224,11 @@ Result<void> read_vocabulary(const GgufFile& file,
                              const GgufKeys& keys,
                              const GgufWeights& weights,
                              ModelFacts& facts) {
-  TRY(facts.vocab_size, keys.number("vocab_size", kVocabMax));
+  TRY(const auto vocab, keys.number("vocab_size", kVocabMax));
+  facts.vocab_size = unless_zero(vocab);
   const GgufKeys tokenizer(file, "tokenizer.ggml");
   const auto tokens = weights.embedding_rows ? weights.embedding_rows : tokenizer.array_length("tokens");
-  if (!tokens) return {};
+  if (tokens.value_or(0) == 0) return {};
   if (*tokens > kVocabMax)
     return invalid(fmt::format("vocabulary of {} tokens, must be at most {}", *tokens, kVocabMax));
   facts.vocab_size = static_cast<std::uint32_t>(*tokens);
@@ -278,6 +284,7 @@ Result<ModelFacts> facts_from_gguf_shards(std::span<const GgufFile> shards) {
   TRY_VOID(read_shape(keys, facts));
   TRY(GgufWeights weights, weigh(shards, facts.layers.value_or(0)));
   if (weights.total == Bytes(0)) return invalid("the file has no tensors: it holds a vocabulary, not a model");
+  TRY_VOID(check_shapes(shards, keys, facts));
   TRY_VOID(read_vocabulary(first, keys, weights, facts));
   TRY_VOID(read_layers(keys, weights, facts));
   set_weights(std::move(weights), facts);

@@ -1,6 +1,8 @@
 #include <boost/json.hpp>
 #include <doctest/doctest.h>
+#include <filesystem>
 
+#include "fleet/facts.h"
 #include "metadata/detail/test_files.h"
 #include "metadata/gguf.h"
 
@@ -215,7 +217,7 @@ TEST_CASE("a layer with state-space tensors keeps keys only when it projects the
   b.key_u32("h.attention.head_count", 4).key_u32("h.attention.head_count_kv", 2).key_u32("h.ssm.inner_size", 128);
   b.key_u32("h.ssm.conv_kernel", 4).key_u32("h.ssm.state_size", 16).key_u32("h.ssm.group_count", 1);
   b.tensor("blk.0.ssm_in.weight", {8}, 0, 0).tensor("blk.1.ssm_in.weight", {8}, 0, 32);
-  b.tensor("blk.1.attn_k.weight", {8}, 0, 64).tensor("blk.2.attn_k.weight", {8}, 0, 96).pad();
+  b.tensor("blk.1.attn_k.weight", {64, 32}, 0, 64).tensor("blk.2.attn_k.weight", {64, 32}, 0, 64 + 8192).pad();
   const auto facts = facts_of(b);
   REQUIRE(facts.has_value());
   CHECK(facts->state_space->inner_size == 128);
@@ -230,7 +232,11 @@ TEST_CASE("a layer with state-space tensors keeps keys only when it projects the
 TEST_CASE("per-layer arrays become rows of equal layers") {
   B b = four_layers("deci", 1);
   b.key("deci.attention.head_count_kv", 9).array(5, 4).u32(8).u32(8).u32(0).u32(4);
-  add_tensors(b);
+  b.tensor("token_embd.weight", {512, 100}, 8, 0).tensor("blk.0.attn_k.weight", {512, 512}, 8, 54'400);
+  b.tensor("blk.1.attn_k.weight", {512, 512}, 8, 54'400 + 278'528);
+  b.tensor("blk.2.ffn_up.weight", {512, 512}, 8, 54'400 + 2 * 278'528);
+  b.tensor("blk.3.attn_k.weight", {512, 256}, 8, 54'400 + 3 * 278'528);
+  b.tensor("output_norm.weight", {512}, 0, 54'400 + 3 * 278'528 + 139'264).pad();
   const auto facts = facts_of(b);
   REQUIRE(facts.has_value());
   CHECK(facts->kv_heads == 8);
@@ -286,6 +292,61 @@ TEST_CASE("absurd or contradictory metadata is refused by name, value and limit"
   CHECK(facts_of(B(0, 0)).error().message == "general.architecture is missing: not a model file");
   CHECK(facts_of(B(0, 1).key_text("general.architecture", "x")).error().message ==
         "the file has no tensors: it holds a vocabulary, not a model");
+}
+
+TEST_CASE("keys that contradict the tensors beside them are refused with key and tensor") {
+  const auto message = [](B b) {
+    add_tensors(b);
+    const auto facts = facts_of(b);
+    return facts ? std::string() : facts.error().message;
+  };
+  const auto header = [](std::uint32_t hidden, std::uint32_t heads) {
+    B b(6, 5);
+    b.key_text("general.architecture", "x").key_u32("x.block_count", 4).key_u32("general.file_type", 7);
+    return b.key_u32("x.embedding_length", hidden).key_u32("x.attention.head_count", heads);
+  };
+  CHECK(message(header(512, 8)).empty());
+  CHECK(message(header(7, 1)) ==
+        "x.embedding_length is 7, but tensor \"token_embd.weight\" is 512 x 100: the file contradicts itself");
+  CHECK(message(four_layers("x", 1).key_u32("x.attention.head_count_kv", 0)) ==
+        "x.attention.head_count_kv is 0, but tensor \"blk.0.attn_k.weight\" is 512 x 512: the file contradicts itself");
+  CHECK(message(four_layers("x", 1).key_u32("x.attention.head_count_kv", 1)) ==
+        "x.attention.head_count_kv is 1, of keys with a length of 64, but tensor \"blk.0.attn_k.weight\" is 512 x 512: "
+        "the file contradicts itself");
+  CHECK(
+      message(four_layers("x", 1).key_u32("x.attention.key_length", 32)) ==
+      "x.attention.head_count is 8, of keys with a length of 32, but tensor \"blk.0.attn_k.weight\" is 512 x 512: the "
+      "file contradicts itself");
+  // A window's layers may have heads of their own length.
+  CHECK(message(four_layers("x", 2).key_u32("x.attention.key_length", 32).key_u32("x.attention.key_length_swa", 64))
+            .empty());
+}
+
+TEST_CASE("a model without attention has no head counts, rather than 0 of them") {
+  B b(1, 5);
+  b.key_text("general.architecture", "m").key_u32("m.block_count", 1).key_u32("m.embedding_length", 64);
+  b.key_u32("m.attention.head_count", 0).key_u32("m.feed_forward_length", 0);
+  b.tensor("blk.0.ssm_in.weight", {64, 8}, 0, 0).pad();
+  const auto facts = facts_of(b);
+  REQUIRE(facts.has_value());
+  CHECK_FALSE(facts->attention_heads.has_value());
+  CHECK_FALSE(facts->kv_heads.has_value());
+  CHECK_FALSE(facts->feed_forward_size.has_value());
+  CHECK(fleet::check_facts("facts", *facts).has_value());
+}
+
+TEST_CASE("no published header is refused, and its facts are in range") {
+  std::size_t seen = 0;
+  for (const auto* folder : {"tests/data/metadata", "../shared/data/gguf-headers", ".venv/models"}) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      if (entry.path().extension() != ".gguf") continue;
+      ++seen;
+      const auto ok = fleet::check_facts("facts", facts_of_file(entry.path().string()));
+      CHECK_MESSAGE(ok.has_value(), entry.path().string() << ": " << (ok ? "" : ok.error().message));
+    }
+  }
+  CHECK(seen > 0);
 }
 
 TEST_CASE("a model in several files is summed over all of them, in order") {

@@ -13,29 +13,6 @@ namespace berth::metadata::detail {
 
 namespace {
 
-/// A tensor name taken apart: "dec.blk.3.attn_k.weight" is layer 3 of a part, rest "attn_k.weight".
-struct Place {
-  std::optional<std::uint64_t> layer;
-  std::string_view rest;
-  bool of_part = false;  // encoder or decoder of a two-part model, whose layers are counted apart
-};
-
-Place place_of(std::string_view name) {
-  Place place{.layer = std::nullopt, .rest = name, .of_part = false};
-  if (name.starts_with("enc.") || name.starts_with("dec.")) {
-    place.rest = name = name.substr(4);
-    place.of_part = true;
-  }
-  if (!name.starts_with("blk.")) return place;
-  name.remove_prefix(4);
-  std::uint64_t layer = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return place;
-  place.layer = layer;
-  place.rest = name.substr(static_cast<std::size_t>(end - name.data()) + 1);
-  return place;
-}
-
 /// Tensors that llama.cpp puts on the device of the output layer.
 bool is_output(std::string_view rest) { return rest.starts_with("output") || rest.starts_with("cls"); }
 
@@ -55,6 +32,22 @@ void add_to_layer(fleet::LayerWeights& layer, Bytes host, Bytes device) {
 
 }  // namespace
 
+TensorPlace place_of(std::string_view name) {
+  TensorPlace place{.layer = std::nullopt, .rest = name, .of_part = false};
+  if (name.starts_with("enc.") || name.starts_with("dec.")) {
+    place.rest = name = name.substr(4);
+    place.of_part = true;
+  }
+  if (!name.starts_with("blk.")) return place;
+  name.remove_prefix(4);
+  std::uint64_t layer = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
+  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return place;
+  place.layer = layer;
+  place.rest = name.substr(static_cast<std::size_t>(end - name.data()) + 1);
+  return place;
+}
+
 Result<GgufWeights> weigh(std::span<const GgufFile> shards, std::uint32_t layers) {
   GgufWeights weights;
   weights.layers.resize(layers);
@@ -69,7 +62,7 @@ Result<GgufWeights> weigh(std::span<const GgufFile> shards, std::uint32_t layers
       weights.total += host;
       weights.parameters = sat_add(weights.parameters, tensor.elements);
       bytes_of_type[tensor.type] = sat_add(bytes_of_type[tensor.type], tensor.bytes);
-      const Place place = place_of(tensor.name);
+      const TensorPlace place = place_of(tensor.name);
       if (place.layer && *place.layer < layers) {
         add_to_layer(weights.layers[*place.layer], host, device);
         note_kind(weights.kinds[*place.layer], place.rest);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +32,14 @@ struct GgufWeights {
   Bytes embedding_device;                       // as a second copy on a device, for tied outputs
   std::uint32_t main_type = 0;                  // the ggml type that holds most bytes
 };
+
+/// A tensor name taken apart: "dec.blk.3.attn_k.weight" is layer 3 of a part, rest "attn_k.weight".
+struct TensorPlace {
+  std::optional<std::uint64_t> layer;
+  std::string_view rest;
+  bool of_part = false;  // encoder or decoder of a two-part model, whose layers are counted apart
+};
+TensorPlace place_of(std::string_view name);
 
 /// Sums the tensors of all shards. `layers` bounds the answer, not the file.
 /// Errors: kInvalid for a tensor of a layer ≥ layers.
