@@ -127,7 +127,7 @@ fleet::ModelSource source_of(const ModelSpecV06& spec) {
           .revision = ""};
 }
 
-Result<fleet::Request> to_request(const ModelSpecV06& spec, const fleet::FleetSnapshot& snapshot) {
+fleet::Request to_request(const ModelSpecV06& spec, const fleet::FleetSnapshot& snapshot) {
   fleet::Request r;
   r.deployment = spec.name;
   r.model = spec.name;
@@ -155,13 +155,13 @@ Result<fleet::Request> to_request(const ModelSpecV06& spec, const fleet::FleetSn
     auto facts = hub::local_facts(r.source.path);
     if (facts) r.facts = std::move(*facts);
   }
-  return fleet::canonical(std::move(r));
+  return r;
 }
 
 EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec) {
   EvaluationResult out;
   const auto view = d.reconciler.view();
-  auto request = to_request(spec, *view->snapshot);
+  auto request = d.reconciler.canonical(to_request(spec, *view->snapshot));
   if (!request) {
     out.error = true;
     out.error_message = request.error().message;

@@ -95,7 +95,7 @@ Result<Reply> create_deployment(const RouteDeps& d, const Call& call) {
   TRY(auto body, wire::from_json<NewDeployment>(call.body, Strictness::kStrict));
   TRY_VOID(fill_facts(body.spec.request));
   if (call.query_flag("dry_run")) {
-    TRY(auto request, fleet::canonical(std::move(body.spec.request)));
+    TRY(auto request, d.reconciler.canonical(std::move(body.spec.request)));
     DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
     answer.fixes = d.reconciler.fixes(request, answer.decision);
     return ok(answer);
@@ -171,7 +171,7 @@ Result<Reply> delete_instance(const RouteDeps& d, const Call& call) {
 Result<Reply> decide(const RouteDeps& d, const Call& call) {
   TRY(auto request, wire::from_json<fleet::Request>(call.body, Strictness::kStrict));
   TRY_VOID(fill_facts(request));
-  TRY(request, fleet::canonical(std::move(request)));
+  TRY(request, d.reconciler.canonical(std::move(request)));
   DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
   answer.fixes = d.reconciler.fixes(request, answer.decision);
   return ok(answer);

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/scenario.h"
 #include "cli/server.h"
+#include "engines/request.h"
 #include "placement/decide.h"
 #include "wire/catalog.h"
 #include "wire/yaml.h"
@@ -114,7 +115,7 @@ Result<Answer> decide_offline(const fleet::FleetSnapshot& snapshot,
                               const fleet::Request& request,
                               const fleet::Policy& policy) {
   TRY(const auto catalog, wire::embedded_catalog());
-  TRY(const auto canonical, fleet::canonical(request));
+  TRY(const auto canonical, engines::canonical(catalog, request));
   Answer out;
   out.answer.decision = placement::decide(snapshot, canonical, policy, catalog);
   out.answer.fixes = placement::fixes(snapshot, canonical, policy, catalog, out.answer.decision);

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "engines/flags.h"
+#include "engines/request.h"
 #include "reconcile/state.h"
 #include "wire/json.h"
 
@@ -31,14 +31,8 @@ Error not_found(std::string_view kind, const std::string& name) {
 /// Flags that mean settings become settings, ranges are checked, lists are sorted: what is stored is canonical.
 Result<fleet::DeploymentSpec> checked(const engines::EngineCatalog& catalog, fleet::DeploymentSpec spec) {
   auto& request = spec.request;
-  if (!request.settings.flags.empty()) {
-    const auto* engine = request.restriction.engine ? catalog.find(*request.restriction.engine) : nullptr;
-    if (engine == nullptr)
-      return invalid("settings.flags are given, but restriction.engine is not: name the engine that they are for");
-    TRY(request, engines::absorb_flags(*engine, std::move(request)));
-  }
   if (request.replaces) return invalid("request.replaces is set by the server, leave it out");
-  TRY(request, fleet::canonical(std::move(request)));
+  TRY(request, engines::canonical(catalog, std::move(request)));
   return spec;
 }
 

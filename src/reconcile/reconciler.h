@@ -101,6 +101,9 @@ class Reconciler {
   [[nodiscard]] const engines::EngineCatalog& catalog() const;
 
   // --- questions (all through decide) ---
+  /// The request as it is decided, stored and hashed. Errors: as engines::canonical.
+  [[nodiscard]] Result<fleet::Request> canonical(fleet::Request request) const;
+  /// Of a canonical request.
   [[nodiscard]] fleet::Decision decide(const fleet::Request& request) const;
   [[nodiscard]] std::vector<fleet::Fix> fixes(const fleet::Request& request, const fleet::Decision& decision) const;
 

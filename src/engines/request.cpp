@@ -1,0 +1,66 @@
+#include "engines/request.h"
+
+#include <fmt/format.h>
+#include <set>
+
+#include "base/text.h"
+#include "engines/flags.h"
+#include "engines/launch.h"
+
+namespace berth::engines {
+namespace {
+
+std::string ids_of(const EngineCatalog& catalog) {
+  std::vector<std::string> ids;
+  for (const auto& engine : catalog.engines) ids.push_back(engine.id);
+  return join(ids, ", ");
+}
+
+/// The engine whose words `field` is written in. Another engine would read other things into them.
+Result<const Engine*> engine_of(const EngineCatalog& catalog, const fleet::Request& request, std::string_view field) {
+  const auto& id = request.restriction.engine;
+  if (!id)
+    return invalid(
+        fmt::format("settings.{0} is given, but restriction.engine is not: name the engine that it is for, one of {1}",
+                    field,
+                    ids_of(catalog)));
+  if (const auto* engine = catalog.find(*id)) return engine;
+  return invalid(
+      fmt::format("settings.{} is given for restriction.engine \"{}\", which the catalog does not have: it has {}",
+                  field,
+                  printable(*id),
+                  ids_of(catalog)));
+}
+
+Result<void> check_kv_type(const EngineCatalog& catalog, const std::optional<std::string>& type) {
+  constexpr std::string_view kSetting = "kv_type";
+  std::set<std::string> known;
+  for (const auto& engine : catalog.engines) {
+    for (const auto& flag : engine.flags)
+      if (flag.setting == kSetting) known.insert(flag.choices.begin(), flag.choices.end());
+    // Names of berth's that an engine spells in its own way.
+    if (const auto at = engine.recipe.spellings.find(std::string(kSetting)); at != engine.recipe.spellings.end())
+      for (const auto& [ours, theirs] : at->second) known.insert(ours);
+  }
+  if (!type || known.empty() || known.contains(*type)) return {};
+  return invalid(fmt::format("settings.kv_type is \"{}\", must be one of {}",
+                             printable(*type),
+                             join(std::vector<std::string>(known.begin(), known.end()), ", ")));
+}
+
+}  // namespace
+
+Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request request) {
+  if (!request.settings.flags.empty()) {
+    TRY(const auto* engine, engine_of(catalog, request, "flags"));
+    TRY(request, absorb_flags(*engine, std::move(request)));
+  }
+  if (!request.settings.env.empty()) {
+    TRY(const auto* engine, engine_of(catalog, request, "env"));
+    TRY_VOID(check_environment(*engine, request.settings.env));
+  }
+  TRY_VOID(check_kv_type(catalog, request.settings.kv_type));
+  return fleet::canonical(std::move(request));
+}
+
+}  // namespace berth::engines

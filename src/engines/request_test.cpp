@@ -1,0 +1,75 @@
+#include "engines/request.h"
+
+#include <doctest/doctest.h>
+
+#include "engines/testing.h"
+
+namespace berth::engines {
+namespace {
+
+EngineCatalog toy_catalog() { return {{testing::toy_engine()}}; }
+
+fleet::Request asked(std::vector<std::string> flags, std::map<std::string, std::string> env = {}) {
+  fleet::Request r;
+  r.restriction.engine = "toy";
+  r.settings.flags = std::move(flags);
+  r.settings.env = std::move(env);
+  return r;
+}
+
+std::string refusal(const fleet::Request& request) {
+  const auto got = canonical(toy_catalog(), request);
+  return got ? "no error" : got.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("flags that mean settings become settings, the others are typed and sorted, and twice is as once") {
+  const auto once = canonical(toy_catalog(), asked({"-t 4 --mlock", "-c 1024"}));
+  REQUIRE_MESSAGE(once.has_value(), once.error().message);
+  CHECK(once->settings.context == 1024);
+  CHECK(once->settings.flags == std::vector<std::string>{"--mlock", "--threads=4"});
+  const auto twice = canonical(toy_catalog(), *once);
+  REQUIRE(twice);
+  CHECK(twice->settings.flags == once->settings.flags);
+}
+
+TEST_CASE("a flag or variable that may not be given is refused by name before anything is decided") {
+  CHECK(refusal(asked({"--host=0.0.0.0"})) == "flag --host may not be given: engines listen on 127.0.0.1 only");
+  CHECK(refusal(asked({"--threads=many"})) == "flag --threads is \"many\", must be an integer");
+  CHECK(refusal(asked({"-c 0"})) == "flag --ctx-size is 0, must be from 1 to 16777216");
+  CHECK(refusal(asked({}, {{"LD_PRELOAD", "/x.so"}})) ==
+        "variable LD_PRELOAD may never be set: it changes what the engine runs or trusts");
+  CHECK(refusal(asked({}, {{"OTHER", "1"}})) ==
+        "variable OTHER is not allowed for Toy: allowed are TOY_*, OMP_NUM_THREADS");
+  auto both = asked({"-c 1024"});
+  both.settings.context = 2048;
+  CHECK(refusal(both) == "flag --ctx-size is 1024, but settings.context is 2048: give one of them");
+}
+
+TEST_CASE("flags and variables without their engine are refused with the engines that there are") {
+  auto request = asked({"-c 1024"});
+  request.restriction.engine.reset();
+  CHECK(refusal(request) ==
+        "settings.flags is given, but restriction.engine is not: name the engine that it is for, one of toy");
+  request = asked({}, {{"TOY_A", "1"}});
+  request.restriction.engine = "abacus";
+  CHECK(refusal(request) ==
+        "settings.env is given for restriction.engine \"abacus\", which the catalog does not have: it has toy");
+}
+
+TEST_CASE("a KV type that no engine has is refused, one that some engine has is a question") {
+  auto request = asked({});
+  request.settings.kv_type = "banana";
+  CHECK(refusal(request) == "settings.kv_type is \"banana\", must be one of auto, f16, q8_0");
+  request.settings.kv_type = "q8_0";
+  CHECK(refusal(request) == "no error");
+}
+
+TEST_CASE("what fleet::canonical refuses is refused here too") {
+  auto request = asked({});
+  request.replicas = 0;
+  CHECK(refusal(request) == "replicas is 0, must be from 1 to 1000");
+}
+
+}  // namespace berth::engines
