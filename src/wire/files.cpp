@@ -24,6 +24,12 @@ constexpr std::array kFrameworks = {VendorRow{"nvidia", "cuda"},
                                     VendorRow{"iluvatar", "corex"},
                                     VendorRow{"cambricon", "neuware"},
                                     VendorRow{"thead", "hggc"}};
+struct ArchRow {
+  std::string_view spelling;
+  std::string_view name;
+};
+constexpr std::array kArchitectures = {
+    ArchRow{"x86_64", "amd64"}, ArchRow{"x86-64", "amd64"}, ArchRow{"x64", "amd64"}, ArchRow{"aarch64", "arm64"}};
 constexpr std::array<std::string_view, 3> kSystems = {"linux", "darwin", "windows"};
 
 Error at(const fleet::Worker& w, std::string_view what) {
@@ -105,19 +111,31 @@ Result<std::optional<fleet::ModelFacts>> resolve(std::string_view where,
 
 }  // namespace
 
+std::string system_name(std::string_view spelling) {
+  std::string name = to_lower(spelling);
+  return name == "macos" ? "darwin" : name;
+}
+
+std::string arch_name(std::string_view spelling) {
+  std::string name = to_lower(spelling);
+  for (const auto& row : kArchitectures)
+    if (row.spelling == name) return std::string(row.name);
+  return name;
+}
+
 Result<fleet::Worker> normalised(fleet::Worker w) {
   if (w.name.empty()) w.name = w.id;
   if (w.id.empty()) w.id = w.name;
   if (!is_name(w.name))
     return at(w, "name must be 1 to 63 of a-z, 0-9, '-', '.', '_', starting with a letter or digit");
-  w.os = to_lower(w.os);
-  if (w.os == "macos") w.os = "darwin";
+  w.os = system_name(w.os);
   bool known = false;
   for (const auto os : kSystems) known = known || os == w.os;
   if (!known) return at(w, fmt::format("os is \"{}\", must be linux, darwin or windows", printable(w.os)));
-  if (w.arch == "x86_64") w.arch = "amd64";
-  if (w.arch == "aarch64") w.arch = "arm64";
+  w.arch = arch_name(w.arch);
   if (w.arch.empty()) return at(w, "arch is missing: amd64 or arm64");
+  if (w.arch != "amd64" && w.arch != "arm64")
+    return at(w, fmt::format("arch is \"{}\", must be amd64 (x86_64) or arm64 (aarch64)", printable(w.arch)));
   TRY_VOID(check_used(w, "", w.memory_used_bytes, w.memory_total_bytes));
   if (w.devices.size() > fleet::kDevicesMax)
     return at(w, fmt::format("devices has {} entries, at most {}", w.devices.size(), fleet::kDevicesMax));

@@ -132,6 +132,11 @@ Result<fleet::Worker> read_profile(std::string_view text);
 Result<DeploymentFile> read_deployment_file(std::string_view text);
 Result<ScenarioFile> read_scenario_file(std::string_view text);
 
+/// How systems and architectures are called here, whatever their spelling: "macOS" → "darwin", "x86_64" → "amd64". A
+/// name that is in no table comes back in lower case.
+std::string system_name(std::string_view spelling);
+std::string arch_name(std::string_view spelling);
+
 /// Fills what people leave out: ids, frameworks, the labels os, arch and worker-name; checks the rest.
 Result<fleet::Worker> normalised(fleet::Worker worker);
 Result<FleetFile> normalised(FleetFile file);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "wire/codec.h"
+#include "wire/files.h"
 
 namespace berth::cli::conformance {
 namespace {
@@ -20,14 +21,19 @@ struct ReasonList {
 };
 DESCRIBE(ReasonList, reasons);
 
+template <class T>
+Result<T> understood(Result<T> read) {
+  if (read) return read;
+  return fail(Code::kNotSupported, read.error().message);
+}
+
 }  // namespace
 
 Result<Case> read_case(std::string_view json) {
   TRY(const auto value, wire::parse_value(json));
   TRY(const auto head, wire::from_value<CaseHead>(value, wire::Strictness::kLenient));
   if (head.schema != kCaseSchema)
-    return fail(Code::kNotSupported,
-                fmt::format("schema is \"{}\", must be \"{}\"", printable(head.schema), kCaseSchema));
+    return invalid(fmt::format("schema is \"{}\", must be \"{}\"", printable(head.schema), kCaseSchema));
   if (head.kind != kKindSchedule && head.kind != kKindFilter) {
     Case out;
     out.schema = head.schema;
@@ -35,12 +41,31 @@ Result<Case> read_case(std::string_view json) {
     out.kind = head.kind;
     return out;
   }
-  return wire::from_value<Case>(value, wire::Strictness::kLenient);
+  TRY(auto out, wire::from_value<Case>(value, wire::Strictness::kLenient));
+  // An expectation that is passed over would let the case pass for nothing.
+  if (const auto* expected = value.get_object().if_contains("expected")) {
+    TRY_VOID(understood(wire::from_value<CaseExpected>(*expected, wire::Strictness::kStrict, "expected")));
+  }
+  return out;
 }
 
 Result<std::vector<CaseReason>> read_reasons(const wire::RawJson& json) {
-  TRY(auto list, wire::from_json<ReasonList>("{\"reasons\":" + json.text + "}", wire::Strictness::kLenient));
+  TRY(auto list, understood(wire::from_json<ReasonList>("{\"reasons\":" + json.text + "}", wire::Strictness::kStrict)));
   return std::move(list.reasons);
+}
+
+Result<CasePlace> read_place(const wire::RawJson& json) {
+  TRY(auto place, understood(wire::from_json<CasePlace>(json.text, wire::Strictness::kStrict)));
+  return place;
+}
+
+Case normalised(Case c) {
+  for (auto& worker : c.fleet.workers) {
+    if (worker.os) worker.os = wire::system_name(*worker.os);
+    if (worker.arch) worker.arch = wire::arch_name(*worker.arch);
+    for (auto& gpu : worker.gpus) gpu.vendor = to_lower(gpu.vendor);
+  }
+  return c;
 }
 
 }  // namespace berth::cli::conformance

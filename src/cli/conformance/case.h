@@ -193,7 +193,8 @@ struct CaseBackend {
 };
 DESCRIBE(CaseBackend, runtime, backend_version, supported);
 
-/// A reason with the numbers that are part of the fact.
+/// A reason with the numbers that are part of the fact. Other numbers are no part of berth's reasons yet: a case that
+/// has them is failed for them.
 struct CaseReason {
   std::string code;
   std::optional<std::string> worker;
@@ -204,24 +205,77 @@ struct CaseReason {
 };
 DESCRIBE(CaseReason, code, worker, matched, of, missing, backend_version);
 
+/// What a placement takes on one worker.
+struct CaseShare {
+  std::optional<Bytes> ram_bytes;
+  std::optional<std::map<std::string, Bytes>> vram_bytes_by_gpu;  // by index
+  std::optional<std::uint32_t> offload_layers;
+  std::optional<std::uint32_t> total_layers;
+  std::optional<std::vector<std::uint32_t>> tensor_split;
+  std::optional<double> vram_utilization;
+  std::optional<bool> unified;
+};
+DESCRIBE(
+    CaseShare, ram_bytes, vram_bytes_by_gpu, offload_layers, total_layers, tensor_split, vram_utilization, unified);
+
+/// A further worker of a placement. `address` and `gpus_on_worker` say what the fleet says already.
+struct CaseFollower {
+  std::string worker;
+  std::optional<std::int64_t> worker_id;
+  std::optional<std::string> gpu_runtime;
+  std::optional<std::vector<int>> gpu_indexes;
+  std::optional<CaseShare> claim;
+  std::optional<std::string> address;
+  std::optional<std::uint32_t> gpus_on_worker;
+};
+DESCRIBE(CaseFollower, worker, worker_id, gpu_runtime, gpu_indexes, claim, address, gpus_on_worker);
+
 struct CasePlace {
   std::string worker;
+  std::optional<std::int64_t> worker_id;
+  std::optional<std::string> gpu_runtime;
   std::optional<std::vector<int>> gpu_indexes;
-  std::vector<wire::RawJson> subordinates;
+  std::optional<CaseShare> claim;
+  std::optional<double> score;
+  std::optional<std::vector<CaseFollower>> subordinates;
 };
-DESCRIBE(CasePlace, worker, gpu_indexes, subordinates);
+DESCRIBE(CasePlace, worker, worker_id, gpu_runtime, gpu_indexes, claim, score, subordinates);
 
+/// The need as the scheduler sums it that the cases were recorded from.
+struct CaseEstimate {
+  std::optional<Bytes> vram_bytes;
+  std::optional<Bytes> ram_bytes;
+  std::optional<double> gpu_fraction;
+  std::optional<wire::RawJson> gpu_fraction_by_runtime;
+  std::optional<std::uint32_t> gpus_required;
+  std::optional<std::uint32_t> total_layers;
+};
+DESCRIBE(CaseEstimate, vram_bytes, ram_bytes, gpu_fraction, gpu_fraction_by_runtime, gpus_required, total_layers);
+
+/// Every key of the schema is here: another one is not understood, and fails the case.
 struct CaseExpected {
   std::optional<bool> feasible;
   bool overcommit_only = false;
   std::optional<std::vector<std::vector<std::string>>> reasons_any_of_per_entry;
-  std::optional<CasePlace> choice;
+  wire::RawJson choice{""};  // a CasePlace; "null": none is chosen; empty: not told
   bool choice_from_mutated_fleet = false;
   std::optional<CasePlace> choice_must_have;
   std::vector<std::string> workers_never_used;
   std::optional<std::vector<std::string>> passed;
   std::optional<std::vector<std::string>> rejected;
   std::optional<wire::RawJson> reasons;  // read as CaseReason where they are compared
+  std::optional<CaseEstimate> estimate;
+  std::optional<std::vector<wire::RawJson>> candidates;
+  // Not compared yet.
+  std::optional<std::uint32_t> choice_index_by_score;
+  std::optional<std::uint32_t> choice_ties;
+  std::optional<wire::RawJson> requirement_as_reported;
+  std::optional<wire::RawJson> pipeline;
+  std::optional<std::string> rejected_at;
+  std::optional<wire::RawJson> scores_v0_6_0;
+  // About the case, not about the answer.
+  std::optional<std::string> asserted_by;
+  std::optional<std::string> choice_scope;
 };
 DESCRIBE(CaseExpected,
          feasible,
@@ -233,7 +287,17 @@ DESCRIBE(CaseExpected,
          workers_never_used,
          passed,
          rejected,
-         reasons);
+         reasons,
+         estimate,
+         candidates,
+         choice_index_by_score,
+         choice_ties,
+         requirement_as_reported,
+         pipeline,
+         rejected_at,
+         scores_v0_6_0,
+         asserted_by,
+         choice_scope);
 
 struct Case {
   std::string schema;
@@ -254,10 +318,13 @@ constexpr std::string_view kCaseSchema = "sched-case/1";
 constexpr std::string_view kKindSchedule = "schedule";
 constexpr std::string_view kKindFilter = "filter";
 
-/// A case of a kind that is not compared is read no further than its id and kind. Errors: kInvalid with a path;
-/// kNotSupported on another schema.
+/// A case of a kind that is not compared is read no further than its id and kind. Errors: kInvalid with a path, or on
+/// another schema; kNotSupported naming a key of `expected` that is not understood.
 Result<Case> read_case(std::string_view json);
-/// The numbered reasons of a filter case.
+/// Errors: kNotSupported naming what of them is not understood.
 Result<std::vector<CaseReason>> read_reasons(const wire::RawJson& json);
+Result<CasePlace> read_place(const wire::RawJson& json);
+/// The case with names of systems, architectures and vendors spelt as fleet files spell them.
+Case normalised(Case c);
 
 }  // namespace berth::cli::conformance

@@ -12,6 +12,9 @@ namespace {
 using fleet::Outcome;
 using fleet::Verdict;
 
+// The one code that is about workers which are not there.
+constexpr std::string_view kSelectedWorkersMissing = "gpu_selector_workers_missing";
+
 std::string listed(const std::set<std::string>& items) {
   return "[" + join(std::vector<std::string>(items.begin(), items.end()), ", ") + "]";
 }
@@ -22,17 +25,6 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-// "cuda:3" of the plan's devices as the cases count them.
-std::set<int> indexes_of(const Case& c, const fleet::PlanWorker& place) {
-  std::set<int> out;
-  for (const auto& worker : c.fleet.workers) {
-    if (worker.name != place.worker_name) continue;
-    for (const auto& gpu : worker.gpus)
-      if (contains(place.devices, fmt::format("{}:{}", gpu.runtime, gpu.index))) out.insert(gpu.index);
-  }
-  return out;
-}
-
 }  // namespace
 
 Comparison::Comparison(const Case& c, const World& world, const fleet::Decision& decision, const ReasonMap& reasons)
@@ -41,6 +33,12 @@ Comparison::Comparison(const Case& c, const World& world, const fleet::Decision&
 void Comparison::check(bool ok, std::string difference) {
   ++compared_;
   if (!ok) differs(std::move(difference));
+}
+
+const CaseWorker* Comparison::worker_named(const std::string& name) const {
+  const auto& workers = case_.fleet.workers;
+  const auto at = std::find_if(workers.begin(), workers.end(), [&](const CaseWorker& w) { return w.name == name; });
+  return at == workers.end() ? nullptr : &*at;
 }
 
 std::vector<const fleet::RuleResult*> Comparison::request_rejects() const {
@@ -57,16 +55,14 @@ void Comparison::facts_hold() {
     if (auto why = untrue(case_, world_, said)) differs(std::move(*why));
   }
   for (const auto& line : lines_) {
-    const auto worker = std::find_if(case_.fleet.workers.begin(), case_.fleet.workers.end(), [&](const CaseWorker& w) {
-      return w.name == line.worker;
-    });
-    if (worker == case_.fleet.workers.end()) {
+    const auto* worker = worker_named(line.worker);
+    if (worker == nullptr) {
       differs(fmt::format("a line is about worker {}, which the case does not have", line.worker));
       continue;
     }
     for (const auto& result : line.results) {
       if (result.outcome != Outcome::kReject) continue;
-      if (auto why = untrue(case_, world_, {&*worker, line.engine, &result})) differs(std::move(*why));
+      if (auto why = untrue(case_, world_, {worker, line.engine, &result})) differs(std::move(*why));
     }
   }
 }
@@ -91,8 +87,14 @@ void Comparison::verdict() {
                     decision_.summary));
 }
 
+bool Comparison::says_missing(const fleet::RuleResult& result, const std::string& code) const {
+  const auto worker = result.args.find("worker");
+  return reasons_.says(result.reason, code) && worker != result.args.end() && worker_named(worker->second) == nullptr;
+}
+
 std::set<std::string> Comparison::rejected_for(const std::string& code) const {
   std::set<std::string> out;
+  if (code == kSelectedWorkersMissing) return out;  // about workers that are not there, so a reject on none that is
   for (const auto& line : lines_)
     for (const auto& result : line.results)
       if (result.outcome == Outcome::kReject && reasons_.says(result.reason, code)) out.insert(line.worker);
@@ -110,37 +112,62 @@ void Comparison::reported(const std::vector<std::string>& any_of) {
   for (const auto& code : any_of) {
     if (!reasons_.knows(code)) differs(fmt::format("reason {}: no reason of berth says this yet", printable(code)));
     found = found || !rejected_for(code).empty();
+    for (const auto* result : request_rejects()) found = found || says_missing(*result, code);
   }
   check(found, fmt::format("none of the reasons {} is reported as a reject", listed(as_set(any_of))));
 }
 
-void Comparison::place(std::string_view what, const CasePlace& wanted) {
-  if (decision_.plans.empty()) return check(false, fmt::format("{}: expected {}, got no plan", what, wanted.worker));
-  const auto& got = decision_.plans.front().workers.front();
-  check(got.worker_name == wanted.worker,
-        fmt::format("{}.worker: expected {}, got {}", what, wanted.worker, got.worker_name));
-  if (!wanted.gpu_indexes || got.worker_name != wanted.worker) return;
-  const std::set<int> indexes(wanted.gpu_indexes->begin(), wanted.gpu_indexes->end());
-  check(indexes_of(case_, got) == indexes,
-        fmt::format("{}.gpu_indexes: expected {}, got {}",
-                    what,
-                    fmt::join(indexes, ","),
-                    fmt::join(indexes_of(case_, got), ",")));
+void Comparison::listed_reasons() {
+  if (!case_.expected.reasons) return;
+  const auto reasons = read_reasons(*case_.expected.reasons);
+  if (!reasons) return differs(fmt::format("expected.reasons is not compared: {}", reasons.error().message));
+  for (const auto& reason : *reasons) numbered_reason(reason);
+}
+
+void Comparison::not_compared(bool schedule) {
+  const auto& e = case_.expected;
+  struct Key {
+    bool told;
+    std::string_view name;
+    std::string_view why;
+  };
+  constexpr std::string_view kScores = "berth orders plans by a key of its own and gives no scores";
+  constexpr std::string_view kStages = "berth judges every worker by every rule, not stage after stage";
+  constexpr std::string_view kOther = "no expectation of a case of this kind";
+  const bool placed = !e.choice.text.empty() || e.choice_must_have || e.candidates || e.estimate;
+  const std::vector<Key> keys = {
+      {e.candidates && !e.candidates->empty(), "candidates", kScores},
+      {e.choice_index_by_score.has_value(), "choice_index_by_score", kScores},
+      {e.choice_ties.has_value(), "choice_ties", kScores},
+      {e.scores_v0_6_0.has_value(), "scores_v0_6_0", kScores},
+      {e.pipeline.has_value(), "pipeline", kStages},
+      {e.rejected_at.has_value(), "rejected_at", kStages},
+      {e.requirement_as_reported.has_value(), "requirement_as_reported", "it is of the other scheduler's estimate"},
+      {e.overcommit_only && !e.feasible, "overcommit_only", "it says nothing without feasible"},
+      {schedule && e.passed, "passed", kOther},
+      {schedule && e.rejected, "rejected", kOther},
+      {!schedule && e.feasible, "feasible", kOther},
+      {!schedule && e.reasons_any_of_per_entry, "reasons_any_of_per_entry", kOther},
+      {!schedule && !e.workers_never_used.empty(), "workers_never_used", kOther},
+      {!schedule && placed, "choice, candidates or estimate", kOther},
+  };
+  for (const auto& key : keys)
+    if (key.told) differs(fmt::format("expected.{} is not compared: {}", key.name, key.why));
 }
 
 void Comparison::schedule() {
   const auto& expected = case_.expected;
+  not_compared(true);
   verdict();
   if (expected.reasons_any_of_per_entry)
     for (const auto& any_of : *expected.reasons_any_of_per_entry) reported(any_of);
+  listed_reasons();
   if (expected.choice_must_have) place("choice_must_have", *expected.choice_must_have);
-  if (expected.choice && !expected.choice_from_mutated_fleet) place("choice", *expected.choice);
-  if (expected.workers_never_used.empty()) return;
-  for (const auto& plan : decision_.plans)
-    for (const auto& used : plan.workers)
-      if (contains(expected.workers_never_used, used.worker_name))
-        differs(fmt::format("worker {} must never be used, but is", used.worker_name));
-  ++compared_;
+  if (!expected.choice_from_mutated_fleet) choice(expected.choice);
+  if (expected.candidates && expected.candidates->empty())
+    check(decision_.plans.empty(), "candidates: expected none, got a plan");
+  if (expected.estimate) estimate(*expected.estimate);
+  never_used(expected.workers_never_used);
 }
 
 std::set<std::string> Comparison::rejected_by(const std::vector<std::string>& ours,
@@ -168,8 +195,7 @@ void Comparison::selected_workers(const CaseReason& reason, const std::vector<co
   std::set<std::string> there;
   for (const auto& ref : world_.request.restriction.devices) there.insert(ref.substr(0, ref.find('/')));
   for (const auto* r : rejects)
-    if (const auto worker = r->args.find("worker"); worker != r->args.end() && reasons_.says(r->reason, reason.code))
-      there.erase(worker->second);
+    if (says_missing(*r, reason.code)) there.erase(r->args.at("worker"));
   check(there.size() == *reason.matched,
         fmt::format(
             "{}: expected {} of the selected workers to exist, got {}", reason.code, *reason.matched, listed(there)));
@@ -179,13 +205,12 @@ void Comparison::numbered_reason(const CaseReason& reason) {
   if (!reasons_.knows(reason.code))
     return check(false, fmt::format("reason {}: no reason of berth says this yet", printable(reason.code)));
   const auto workers = rejected_for(reason.code);
-  if (reason.missing) {
+  if (reason.missing || reason.code == kSelectedWorkersMissing) {
     const auto rejects = request_rejects();
     const bool said = std::any_of(rejects.begin(), rejects.end(), [&](const fleet::RuleResult* r) {
-      const auto worker = r->args.find("worker");
-      return reasons_.says(r->reason, reason.code) && worker != r->args.end() && worker->second == *reason.missing;
+      return says_missing(*r, reason.code) && (!reason.missing || r->args.at("worker") == *reason.missing);
     });
-    check(said, fmt::format("{}: nothing says that {} is missing", reason.code, *reason.missing));
+    check(said, fmt::format("{}: nothing says that {} is missing", reason.code, reason.missing.value_or("a worker")));
     if (reason.matched) selected_workers(reason, rejects);
     return;
   }
@@ -211,6 +236,7 @@ void Comparison::filter() {
   if (stage == reasons_.stages.end())
     return differs(fmt::format("the filter \"{}\" is not run yet", printable(case_.filter)));
   const auto& expected = case_.expected;
+  not_compared(false);
   std::set<std::string> judged;
   const auto rejected = rejected_by(stage->second, judged);
   for (const auto& worker : case_.fleet.workers)
@@ -224,10 +250,7 @@ void Comparison::filter() {
   if (expected.rejected)
     check(rejected == as_set(*expected.rejected),
           fmt::format("rejected: expected {}, got {}", listed(as_set(*expected.rejected)), listed(rejected)));
-  if (!expected.reasons) return;
-  const auto reasons = read_reasons(*expected.reasons);
-  if (!reasons) return differs(fmt::format("expected.reasons cannot be read: {}", reasons.error().message));
-  for (const auto& reason : *reasons) numbered_reason(reason);
+  listed_reasons();
 }
 
 }  // namespace berth::cli::conformance

@@ -30,9 +30,24 @@ class Comparison {
   void differs(std::string difference) { differences_.push_back(std::move(difference)); }
   void verdict();
   void reported(const std::vector<std::string>& any_of);
-  void place(std::string_view what, const CasePlace& wanted);
+  void listed_reasons();
+  /// Names what is expected and not looked at.
+  void not_compared(bool schedule);
+  void choice(const wire::RawJson& wanted);
+  void place(const std::string& what, const CasePlace& wanted);
+  void followers(const std::string& what, const std::vector<CaseFollower>& wanted);
+  void devices(const std::string& what,
+               const fleet::PlanWorker& got,
+               const std::optional<std::string>& runtime,
+               const std::optional<std::vector<int>>& indexes);
+  void share(const std::string& what, const fleet::PlanWorker& got, const CaseShare& wanted);
+  void estimate(const CaseEstimate& wanted);
+  void never_used(const std::vector<std::string>& names);
   void numbered_reason(const CaseReason& reason);
   void selected_workers(const CaseReason& reason, const std::vector<const fleet::RuleResult*>& rejects);
+  [[nodiscard]] const CaseWorker* worker_named(const std::string& name) const;
+  /// True when some reject says that a worker which is selected and is not there is missing.
+  [[nodiscard]] bool says_missing(const fleet::RuleResult& result, const std::string& code) const;
   /// Workers on which some reject says `code`.
   [[nodiscard]] std::set<std::string> rejected_for(const std::string& code) const;
   /// Workers that the stage rejects with every engine that it was judged with; `judged`: all that were.

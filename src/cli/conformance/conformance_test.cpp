@@ -50,6 +50,12 @@ std::string difference(std::string_view json) {
   return join(result.differences, " | ");
 }
 
+CasePlace place_on(const std::string& worker) {
+  CasePlace place;
+  place.worker = worker;
+  return place;
+}
+
 bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
@@ -132,8 +138,140 @@ TEST_CASE("an expectation that does not hold fails the case") {
   c.expected.reasons = wire::RawJson{R"([{"code":"gpu_selector_workers_missing","missing":"b"}])"};
   CHECK(has(difference(c), "nothing says that b is missing"));
   c = load("issue-3701-selected-worker-not-ready");
-  c.expected.choice_must_have = CasePlace{.worker = "cce-a30-08", .gpu_indexes = {}, .subordinates = {}};
+  c.expected.choice_must_have = place_on("cce-a30-08");
   CHECK(has(difference(c), "choice_must_have: expected cce-a30-08, got no plan"));
+}
+
+TEST_CASE("every expectation of a case is compared, or the case is failed for it") {
+  const auto text = read_text_file(kCases + "/issue-1933-auto.json");
+  REQUIRE(text);
+  const auto expecting = [&](const std::string& expected) {
+    const auto at = text->find("\"expected\"");
+    const auto end = text->find('}', at);
+    return difference(text->substr(0, at) + "\"expected\": " + expected + text->substr(end + 1));
+  };
+  CHECK(expecting(R"({"feasible": false, "feasable": true})") ==
+        "not understood: expected.feasable is not known; did you mean \"feasible\"?");
+  CHECK(expecting(R"({"feasible": false, "choice_must_have": {"worker": "x", "never": 3}})")
+            .starts_with("not understood: expected.choice_must_have.never is not known"));
+  CHECK(has(expecting(R"({"feasible": false, "pipeline": []})"), "expected.pipeline is not compared"));
+  CHECK(has(expecting(R"({"feasible": false, "choice_index_by_score": 0})"), "choice_index_by_score is not compared"));
+  CHECK(has(expecting(R"({"feasible": false, "passed": []})"), "expected.passed is not compared"));
+  CHECK(has(expecting(R"({"feasible": false, "reasons": [{"code": "worker_not_ready", "heads": 3}]})"),
+            "expected.reasons is not compared: $.reasons[0].heads is not known"));
+}
+
+TEST_CASE("reasons of a scheduling case are compared, each on the worker that it is about") {
+  auto c = load("issue-1933-auto");
+  c.expected.reasons = wire::RawJson{R"([{"code":"worker_not_ready","worker":"linux-gpu-01","matched":1,"of":2},
+                                         {"code":"backend_unsupported_on_worker","worker":"mac-studio-m2-ultra"}])"};
+  CHECK(judge().run(c).passed);
+  c.expected.reasons = wire::RawJson{R"([{"code":"worker_not_ready","worker":"mac-studio-m2-ultra"}])"};
+  CHECK(difference(c) == "worker_not_ready is not reported as a reject on worker mac-studio-m2-ultra");
+  c.expected.reasons = wire::RawJson{R"([{"code":"insufficient_vram_single_gpu","worker":"mac-studio-m2-ultra"}])"};
+  CHECK(difference(c) == "reason insufficient_vram_single_gpu: no reason of berth says this yet");
+}
+
+TEST_CASE("a selected worker that is gone is missing, a selected device of one that is there is not that") {
+  auto c = load("issue-1933-manual-mac-gpu");
+  c.expected.reasons_any_of_per_entry = {{"gpu_selector_workers_missing"}};
+  c.model->gpu_selector->gpu_ids = {"mac-studio-m2-ultra:mps:7"};
+  CHECK(has(difference(c), "none of the reasons [gpu_selector_workers_missing] is reported"));
+  c.fleet.workers.erase(c.fleet.workers.begin());
+  const auto result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+  c.expected.reasons = wire::RawJson{R"([{"code":"gpu_selector_workers_missing","missing":"mac-studio-m2-ultra"}])"};
+  CHECK(judge().run(c).passed);
+  c.expected.reasons = wire::RawJson{R"([{"code":"gpu_selector_workers_missing","missing":"linux-gpu-01"}])"};
+  CHECK(has(difference(c), "nothing says that linux-gpu-01 is missing"));
+}
+
+TEST_CASE("a choice is compared by worker, runtime, devices, claim and further workers, and null means none") {
+  auto c = load("issue-1933-auto");
+  c.fleet.workers.back().state = "ready";
+  c.expected = {};
+  c.expected.feasible = true;
+  const auto choosing = [&](const std::string& choice) {
+    c.expected.choice = wire::RawJson{choice};
+    return difference(c);
+  };
+  CHECK(choosing("null") == "choice: expected none, got linux-gpu-01");
+  CHECK(choosing(R"({"worker":"linux-gpu-01","gpu_indexes":[1]})") == "choice.gpu_indexes: expected 1, got 0");
+  CHECK(choosing(R"({"worker":"linux-gpu-01","gpu_runtime":"rocm"})") == "choice.gpu_runtime: expected rocm, got cuda");
+  CHECK(choosing(R"({"worker":"linux-gpu-01","worker_id":1})") == "choice.worker_id: expected 1, got worker-000002");
+  CHECK(has(choosing(R"({"worker":"linux-gpu-01","claim":{"vram_bytes_by_gpu":{"0":1}}})"),
+            "choice.claim.vram_bytes_by_gpu: expected {0: 1}, got {0: "));
+  CHECK(has(choosing(R"({"worker":"linux-gpu-01","claim":{"ram_bytes":1}})"), "choice.claim.ram_bytes: expected 1"));
+  CHECK(has(choosing(R"({"worker":"linux-gpu-01","subordinates":[{"worker":"other"}]})"),
+            "choice.subordinates: expected 1, got 0"));
+  CHECK(has(choosing(R"({"worker":"linux-gpu-01","score":1})"), "choice.score is not compared"));
+  CHECK(has(choosing(R"({"worker":"linux-gpu-01","colour":1})"), "expected.choice is not understood"));
+  c.expected.choice = wire::RawJson{R"({"worker":"linux-gpu-01","gpu_runtime":"cuda","gpu_indexes":[0],
+                                        "subordinates":[]})"};
+  const auto result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+  CHECK(result.compared == 5);
+}
+
+TEST_CASE("an estimate is held against the rule that it was made by, and alone makes no case") {
+  auto c = load("issue-1933-auto");
+  c.expected.estimate = CaseEstimate{};
+  c.expected.estimate->vram_bytes = 1;
+  CHECK(difference(c) == "estimate.vram_bytes: expected 1, the rule it is made by gives 80776579481");
+  c.expected.estimate->vram_bytes = Bytes(80'776'579'481);
+  CHECK(judge().run(c).passed);
+  c.expected.estimate->gpus_required = 2;
+  CHECK(difference(c) == "expected.estimate.gpus_required is not compared yet");
+  c.expected = {};
+  c.expected.estimate = CaseEstimate{};
+  c.expected.estimate->ram_bytes = 0;
+  CHECK(difference(c) == "nothing in it could be compared");
+}
+
+TEST_CASE("workers that must never be used are workers of the case") {
+  auto c = load("issue-1933-auto");
+  c.expected = {};
+  c.expected.workers_never_used = {"nobody"};
+  CHECK(difference(c) ==
+        "workers_never_used names nobody, which the case does not have | nothing in it could be compared");
+  c.fleet.workers.back().state = "ready";
+  c.expected.workers_never_used = {"linux-gpu-01"};
+  CHECK(difference(c) == "worker linux-gpu-01 must never be used, but is");
+}
+
+TEST_CASE("an engine outside the catalog answers nothing where the case has a build of it") {
+  auto c = load("issue-1778-nvidia-gpu-mindie");
+  CHECK(judge().run(c).passed);
+  c.backend_catalog.push_back({.runtime = "cann", .backend_version = {}, .supported = true});
+  CHECK(difference(c) ==
+        "not understood: the case has a build of \"mindie\" for cann, and berth's catalog has no such engine");
+}
+
+TEST_CASE("other states, other spellings and an empty fleet are read") {
+  for (const auto* state : {"provisioning", "initializing", "maintenance", "deleting", "error", "NOT_READY"}) {
+    CAPTURE(state);
+    auto c = load("issue-1933-auto");
+    c.fleet.workers.back().state = state;
+    CHECK(judge().run(c).passed);
+  }
+  auto c = load("issue-1933-auto");
+  c.fleet.workers.front().os = "macOS";
+  auto& linux = c.fleet.workers.back();
+  linux.state = "READY";
+  linux.os = "Linux";
+  linux.arch = "x86_64";
+  for (auto& gpu : linux.gpus) gpu.vendor = "NVIDIA";
+  c.expected = {};
+  c.expected.feasible = true;
+  auto result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+  linux.os.reset();  // what one worker tells says nothing of another
+  result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+  c.fleet.workers.clear();
+  c.expected.feasible = false;
+  result = judge().run(c);
+  CHECK_MESSAGE(result.passed, join(result.differences, "; "));
 }
 
 TEST_CASE("a reject whose fact does not hold in the case is found out, on whichever worker it is put") {

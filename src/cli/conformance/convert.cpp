@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "engines/flags.h"
+#include "engines/request.h"
 
 namespace berth::cli::conformance {
 namespace {
@@ -30,10 +30,17 @@ auto look_up(const Table& table, std::string_view name, std::string_view key) ->
 
 constexpr std::array kStates = {
     Named<fleet::WorkerState>{"ready", fleet::WorkerState::kReady},
-    Named<fleet::WorkerState>{"Running", fleet::WorkerState::kReady},  // spelling of old recordings
+    Named<fleet::WorkerState>{"running", fleet::WorkerState::kReady},  // the word of old recordings
     Named<fleet::WorkerState>{"not_ready", fleet::WorkerState::kNotReady},
     Named<fleet::WorkerState>{"unreachable", fleet::WorkerState::kUnreachable},
     Named<fleet::WorkerState>{"pending", fleet::WorkerState::kPending},
+    // On the way up, and nothing is placed before it is ready.
+    Named<fleet::WorkerState>{"provisioning", fleet::WorkerState::kPending},
+    Named<fleet::WorkerState>{"initializing", fleet::WorkerState::kPending},
+    // On the way down or out of order.
+    Named<fleet::WorkerState>{"maintenance", fleet::WorkerState::kNotReady},
+    Named<fleet::WorkerState>{"deleting", fleet::WorkerState::kNotReady},
+    Named<fleet::WorkerState>{"error", fleet::WorkerState::kNotReady},
 };
 constexpr std::array kEngines = {
     Named<std::string_view>{"vLLM", "vllm"},
@@ -61,7 +68,16 @@ constexpr std::array kSources = {
     Named<std::string_view>{"local_path", "local"},
 };
 constexpr std::array kInstanceStates = {
-    Named<bool>{"running", true}, Named<bool>{"pending", false},  // holds its claim, not yet its memory
+    Named<bool>{"running", true},
+    Named<bool>{"pending", false},  // holds its claim, not yet its memory
+    Named<bool>{"analyzing", false},
+    Named<bool>{"scheduled", false},
+    Named<bool>{"initializing", false},
+    Named<bool>{"downloading", false},
+    Named<bool>{"starting", false},
+    // Not known to run, but the claim counts until the instance is gone.
+    Named<bool>{"error", false},
+    Named<bool>{"unreachable", false},
 };
 
 std::string device_id(std::string_view runtime, int index) { return fmt::format("{}:{}", runtime, index); }
@@ -142,22 +158,19 @@ Result<std::map<std::int64_t, std::vector<fleet::Occupant>>> to_occupants(const 
   return out;
 }
 
-// What no worker or device of the case tells is what its source does not carry.
-std::set<std::string> not_carried(const Case& c) {
-  std::set<std::string> out = {"engines", "disk", "health", "interconnect", "files"};
-  std::set<std::string> told;
-  for (const auto& w : c.fleet.workers) {
-    if (w.os) told.insert("os");
-    if (w.arch) told.insert("arch");
-    for (const auto& gpu : w.gpus) {
-      if (gpu.runtime_version) told.insert("runtime_version");
-      if (gpu.driver_version) told.insert("driver_version");
-      if (gpu.compute_capability) told.insert("compute_capability");
-    }
-  }
-  for (const auto* name : {"os", "arch", "runtime_version", "driver_version", "compute_capability"})
-    if (!told.contains(name)) out.insert(name);
-  return out;
+// What a case does not tell of a worker is not carried, whatever it tells of another.
+const std::set<std::string>& not_carried() {
+  static const std::set<std::string> kInputs = {"engines",
+                                                "disk",
+                                                "health",
+                                                "interconnect",
+                                                "files",
+                                                "os",
+                                                "arch",
+                                                "runtime_version",
+                                                "driver_version",
+                                                "compute_capability"};
+  return kInputs;
 }
 
 Result<fleet::FleetSnapshot> to_snapshot(const Case& c) {
@@ -168,7 +181,7 @@ Result<fleet::FleetSnapshot> to_snapshot(const Case& c) {
     TRY(auto entry, fleet::make_entry(std::move(worker), std::move(occupants[w.id])));
     entries.push_back(std::move(entry));
   }
-  return fleet::FleetSnapshot::build(std::move(entries), not_carried(c));
+  return fleet::FleetSnapshot::build(std::move(entries), not_carried());
 }
 
 fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
@@ -264,11 +277,23 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   }
   out.settings.cpu_offload = model.cpu_offloading.value_or(true);
   TRY(out.restriction, to_restriction(c));
-  if (model.backend_parameters.empty()) return out;
-  const auto* engine = out.restriction.engine ? catalog.find(*out.restriction.engine) : nullptr;
-  if (engine == nullptr) return not_understood("model.backend_parameters", model.backend_parameters.front());
   out.settings.flags = model.backend_parameters;
-  return engines::absorb_flags(*engine, std::move(out));
+  return engines::canonical(catalog, std::move(out));
+}
+
+/// An engine that berth does not have is rejected everywhere, whatever the case is about; that says something only of
+/// cases in which it has no build at all.
+Result<void> check_builds(const Case& c,
+                          const std::optional<std::string>& engine,
+                          const engines::EngineCatalog& catalog) {
+  if (!engine || catalog.find(*engine) != nullptr) return {};
+  for (const auto& build : c.backend_catalog)
+    if (build.supported)
+      return fail(Code::kNotSupported,
+                  fmt::format("the case has a build of \"{}\" for {}, and berth's catalog has no such engine",
+                              printable(*engine),
+                              printable(build.runtime)));
+  return {};
 }
 
 }  // namespace
@@ -276,7 +301,9 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
 std::string worker_id(std::int64_t id) { return fmt::format("worker-{:06}", id); }
 
 Result<fleet::WorkerState> worker_state(std::string_view state) {
-  return look_up(kStates, state, "fleet.workers[].state");
+  const auto known = look_up(kStates, to_lower(state), "fleet.workers[].state");
+  if (!known) return not_understood("fleet.workers[].state", state);
+  return known;
 }
 
 std::string engine_id(const std::string& backend) {
@@ -295,13 +322,13 @@ Result<std::string> device_ref(const std::string& gpu_id) {
 
 Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded) {
   if (!c.model) return invalid("the case has no model");
-  if (c.fleet.workers.empty()) return invalid("the case has no workers");
   World world;
   std::optional<std::string> engine;
   if (c.model->backend_requested)
     engine = engine_id(*c.model->backend_requested);
   else if (c.model->backend_resolved)
     engine = engine_id(*c.model->backend_resolved);
+  TRY_VOID(check_builds(c, engine, embedded));
   TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
   TRY(world.snapshot, to_snapshot(c));
   TRY(world.request, to_request(c, world.catalog));

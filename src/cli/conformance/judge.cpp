@@ -51,11 +51,15 @@ Result<Judge> Judge::embedded() {
 
 CaseResult Judge::run(std::string_view json) const {
   auto c = read_case(json);
-  if (!c) return failed("", fmt::format("cannot be read: {}", c.error().message));
+  if (!c) {
+    const bool strange = c.error().code == Code::kNotSupported;
+    return failed("", fmt::format("{}: {}", strange ? "not understood" : "cannot be read", c.error().message));
+  }
   return run(*c);
 }
 
-CaseResult Judge::run(const Case& c) const {
+CaseResult Judge::run(const Case& as_written) const {
+  const Case c = normalised(as_written);
   if (c.kind != kKindSchedule && c.kind != kKindFilter)
     return failed(c.id, fmt::format("kind \"{}\" is not run yet", printable(c.kind)));
   auto world = to_world(c, catalog);

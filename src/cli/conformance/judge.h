@@ -28,7 +28,7 @@ struct Judge {
   static Result<Judge> embedded();
   /// Never fails as a function: what cannot be read, run or compared is a failed case that says so.
   [[nodiscard]] CaseResult run(std::string_view json) const;
-  [[nodiscard]] CaseResult run(const Case& c) const;
+  [[nodiscard]] CaseResult run(const Case& as_written) const;
 };
 
 /// One worker's results for one engine.
