@@ -25,8 +25,22 @@ bool chain_unknown(const StaticChain& chain) {
   });
 }
 
+/// Nearer than any shortfall of one worker, so that it is the one that counts.
+Shortfall across_workers_shortfall(const Option& option) {
+  return {RuleId::kLayout,
+          RuleOutcome::unknown(Reason::kLayoutNotJudged,
+                               {{"engine", option.engine->title}, {"layout", "one replica over several workers"}}),
+          Bytes()};
+}
+
 LayoutAnswer run_layouts(const LayoutInput& input) {
   LayoutAnswer answer;
+  if (!input.type.cpu) {
+    if (auto refused = refused_sizes(input)) {
+      answer.shortfalls.push_back(*std::move(refused));
+      return answer;
+    }
+  }
   const auto& known = input.option.engine->layouts;
   for (const auto& row : layout_table()) {
     if (row.needs_devices == input.type.cpu) continue;
@@ -96,6 +110,7 @@ Search::Search(Context& context) : context_(context), order_(context.policy) {
     worker.gate = gate(context_, entry);
     worker.open = worker.gate.open();
     worker.ledger = ledger_of(context_, entry);
+    if (worker.open) ++open_workers_;
     workers_.push_back(std::move(worker));
   });
   for (auto& worker : workers_)
@@ -144,14 +159,18 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
                                          ? RuleOutcome::reject(Reason::kDeviceSelected)
                                          : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
                                      Bytes(Bytes::kMax)});
+      // With consent to several workers, what one of them cannot hold is no answer.
+      if (!j.best && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
+        answer.shortfalls.push_back(across_workers_shortfall(context_.options[option]));
       if (!j.best) {
         auto nearest = std::min_element(answer.shortfalls.begin(),
                                         answer.shortfalls.end(),
                                         [](const auto& a, const auto& b) { return a.missing < b.missing; });
         set_shortfall(j, std::move(*nearest), *worker.entry);
       }
-      const bool rejected = (!j.best && j.memory.outcome != Outcome::kUnknown) || j.disk.outcome == Outcome::kReject;
-      j.unknown = !rejected && (chain_unknown(chain) || j.memory.outcome == Outcome::kUnknown);
+      const bool untold = j.memory.outcome == Outcome::kUnknown || j.layout.outcome == Outcome::kUnknown;
+      const bool rejected = (!j.best && !untold) || j.disk.outcome == Outcome::kReject;
+      j.unknown = !rejected && (chain_unknown(chain) || untold);
       j.fits = !rejected && !j.unknown;
     }
     const bool better = best.type == nullptr || progress(j) > progress(best) ||

@@ -84,6 +84,7 @@ class Search {
   KeyOrder order_;
   std::map<Hash, std::unique_ptr<ClassEval>> classes_;
   std::vector<WorkerEval> workers_;
+  std::size_t open_workers_ = 0;  // with an open gate
   std::uint64_t steps_ = 0;
   bool limit_ = false;
 };

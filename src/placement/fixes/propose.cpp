@@ -46,11 +46,11 @@ void propose_selection(const Request& r, std::vector<Edit>& out) {
   const auto& x = r.restriction;
   if (!x.devices.empty() || !x.workers.empty()) {
     const std::string from = join(x.devices.empty() ? x.workers : x.devices, ", ");
-    out.push_back(edit({"selection", "restriction.devices", from, "", "drop the selection"}, 1, [](Question q) {
+    const std::string field = x.devices.empty() ? "restriction.workers" : "restriction.devices";
+    out.push_back(edit({"selection", field, from, "", "drop the selection"}, 1, [](Question q) {
       q.request.restriction.devices.clear();
       q.request.restriction.workers.clear();
-      q.request.restriction.use = fleet::DeviceUse::kAny;
-      q.request.restriction.devices_per_replica.reset();
+      q.request.restriction.use = fleet::DeviceUse::kAny;  // how a selection is used goes with it
       return q;
     }));
   }
@@ -83,17 +83,27 @@ void propose_engine(const Request& r, std::vector<Edit>& out) {
                q.request.restriction.engine_version.reset();
                return q;
              }));
-  if (x.tensor_parallel || x.pipeline_parallel || (x.devices_per_replica && x.use == fleet::DeviceUse::kAny))
-    out.push_back(
-        edit({"parallel", "restriction.tensor_parallel", "", "", "let berth choose how many devices a replica takes"},
-             1,
-             [](Question q) {
-               auto& y = q.request.restriction;
-               y.tensor_parallel.reset();
-               y.pipeline_parallel.reset();
-               y.devices_per_replica.reset();
-               return q;
-             }));
+  const bool count_given = x.devices_per_replica && x.use == fleet::DeviceUse::kAny;
+  if (x.tensor_parallel || x.pipeline_parallel || x.data_parallel || count_given) {
+    std::vector<std::string> given;
+    if (x.tensor_parallel) given.push_back(fmt::format("tensor_parallel {}", *x.tensor_parallel));
+    if (x.pipeline_parallel) given.push_back(fmt::format("pipeline_parallel {}", *x.pipeline_parallel));
+    if (x.data_parallel) given.push_back(fmt::format("data_parallel {}", *x.data_parallel));
+    if (count_given) given.push_back(fmt::format("devices_per_replica {}", *x.devices_per_replica));
+    const std::string from = join(given, ", ");
+    const std::string field = "restriction." + given.front().substr(0, given.front().find(' '));
+    out.push_back(edit(
+        {"parallel", field, from, "", fmt::format("let berth choose how many devices a replica takes (drop {})", from)},
+        1,
+        [](Question q) {
+          auto& y = q.request.restriction;
+          y.tensor_parallel.reset();
+          y.pipeline_parallel.reset();
+          y.data_parallel.reset();
+          if (y.use == fleet::DeviceUse::kAny) y.devices_per_replica.reset();
+          return q;
+        }));
+  }
 }
 
 void propose_memory(const Request& r, const Policy& policy, const Decision& d, std::vector<Edit>& out) {
@@ -110,11 +120,16 @@ void propose_memory(const Request& r, const Policy& policy, const Decision& d, s
                          return q;
                        }));
   const std::string kv = r.settings.kv_type.value_or(policy.default_kv_type);
-  if (kv == "f16" || kv == "auto")
-    out.push_back(edit({"kv_type", "settings.kv_type", kv, "q8_0", "hold the KV cache in 8 bits"}, 1, [](Question q) {
-      q.request.settings.kv_type = "q8_0";
+  // Engines differ in what they call eight bits; the wrong one of the two does not fit and is not shown.
+  for (const std::string to : {"q8_0", "fp8"}) {
+    if (kv != "f16" && kv != "bf16" && kv != "auto") break;
+    const fleet::Change change{
+        "kv_type", "settings.kv_type", kv, to, fmt::format("hold the KV cache in 8 bits ({})", to)};
+    out.push_back(edit(change, 1, [to](Question q) {
+      q.request.settings.kv_type = to;
       return q;
     }));
+  }
   const std::uint32_t most = r.facts && r.facts->max_context ? *r.facts->max_context : policy.default_context;
   const std::uint32_t context = r.settings.context.value_or(std::min(most, policy.default_context));
   constexpr std::uint32_t kContextLeast = 1024;
@@ -210,7 +225,7 @@ void propose_workers(const FleetSnapshot& snapshot, std::vector<Edit>& out) {
                            return with_worker(
                                std::move(q), id, [](fleet::Worker& x) { x.state = fleet::WorkerState::kReady; });
                          }));
-    else
+    if (w.cordoned)
       out.push_back(edit(
           {"uncordon", "workers/" + w.id + "/cordoned", "true", "false", fmt::format("uncordon worker {}", w.name)},
           1,

@@ -230,11 +230,17 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
   const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
   const auto fixed = fixed_device_count(input.context);
   const std::uint32_t wanted = layers_wanted(input, total);
-  if (!input.context.request.settings.cpu_offload && wanted == total) return;
+  if (!input.context.request.settings.cpu_offload) {
+    if (wanted == total) return;
+    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kNoCpuOffload), Bytes(Bytes::kMax)});
+    return;
+  }
   const std::uint32_t least = input.option.settings.offload_layers ? wanted : 1;
   for (const auto& group : selection_groups(input)) {
     if (group.empty()) continue;
-    // llama.cpp's bytes are not monotone in the layer count, so every count is looked at, most layers first.
+    // llama.cpp's bytes are not monotone in the layer count, so every count is looked at, most layers first. Without a
+    // fit, the count that lacks least is told: with so much more it would fit.
+    std::optional<Shortfall> nearest;
     for (std::uint32_t n = std::min(wanted, total - 1); n >= least && n > 0 && (!fixed || *fixed == 1); --n) {
       Candidate c = llama_candidate(input, "partial_offload", total);
       c.positions = {group.front()};
@@ -245,10 +251,12 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
       auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
       if (shortfall.outcome.outcome == Outcome::kPass) {
         answer.candidates.push_back(std::move(c));
+        nearest.reset();
         break;
       }
-      if (n == least) answer.shortfalls.push_back(std::move(shortfall));
+      if (!nearest || shortfall.missing < nearest->missing) nearest = std::move(shortfall);
     }
+    if (nearest) answer.shortfalls.push_back(*std::move(nearest));
     const std::size_t g = fixed ? *fixed : group.size();
     if (g < 2 || g > group.size()) continue;
     for (std::uint32_t n = std::min(wanted, total - 1); n >= std::max(least, 2U); --n) {

@@ -99,6 +99,9 @@ Candidate make_candidate(const LayoutInput& input, std::string_view layout);
 std::string device_title(const WorkerEntry& entry, std::uint16_t position);
 /// How many devices one replica must take: devices_per_replica, the group size of `use: all`, or the parallel sizes.
 std::optional<std::uint32_t> fixed_device_count(const Context& context);
+/// The parallel sizes of the request, where this engine cannot have them (reject) or where no strategy here judges them
+/// yet (unknown); nothing when the strategies answer.
+std::optional<Shortfall> refused_sizes(const LayoutInput& input);
 /// Groups of `use: all` still free on this ledger; otherwise the whole usable list as one.
 std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input);
 

@@ -112,6 +112,29 @@ std::optional<std::uint32_t> fixed_device_count(const Context& context) {
   return std::nullopt;
 }
 
+std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
+  const auto& r = input.context.request.restriction;
+  const std::uint32_t tp = r.tensor_parallel.value_or(1);
+  const std::uint32_t pp = r.pipeline_parallel.value_or(1);
+  const std::uint32_t dp = r.data_parallel.value_or(1);
+  const auto& known = input.option.engine->layouts;
+  const bool ranks = std::find(known.begin(), known.end(), "tensor_parallel") != known.end();
+  const auto refusal = [&](bool unknown, const std::string& layout) {
+    RuleOutcome::Args args = {{"engine", input.option.engine->title}, {"layout", layout}};
+    return Shortfall{RuleId::kLayout,
+                     unknown ? RuleOutcome::unknown(Reason::kLayoutNotJudged, std::move(args))
+                             : RuleOutcome::reject(Reason::kLayoutUnsupported, std::move(args)),
+                     Bytes(Bytes::kMax)};
+  };
+  if (pp > 1) return refusal(ranks, fmt::format("{} pipeline stages", pp));
+  if (dp > 1) return refusal(ranks, fmt::format("{} data-parallel copies", dp));
+  if (tp > 1 && !ranks) return refusal(false, fmt::format("{} tensor-parallel ranks", tp));
+  const auto count = input.context.group_size > 0 ? std::optional(input.context.group_size) : r.devices_per_replica;
+  if (ranks && r.tensor_parallel && count && *count != tp)
+    return refusal(false, fmt::format("{} tensor-parallel ranks on {} devices", tp, *count));
+  return std::nullopt;
+}
+
 std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input) {
   const std::uint32_t size = input.context.group_size;
   if (size == 0) return {std::vector<std::uint16_t>(input.usable.begin(), input.usable.end())};

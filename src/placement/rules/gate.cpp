@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "base/time.h"
 #include "placement/rules/chain.h"
 
@@ -55,13 +56,16 @@ RuleOutcome selection(const Context& context, const fleet::Worker& worker) {
   if (r.devices.empty()) return RuleOutcome::pass();
   const auto* devices = selected_on(context, worker);
   if (devices == nullptr) return RuleOutcome::reject(Reason::kNotSelected);
+  std::vector<std::string> missing;
   for (const auto& id : *devices) {
     const bool exists =
         std::any_of(worker.devices.begin(), worker.devices.end(), [&](const auto& d) { return d.id == id; });
-    if (!exists && (devices->size() == 1 || r.use == fleet::DeviceUse::kAll))
-      return RuleOutcome::reject(Reason::kSelectedDeviceMissing, {{"device", worker.name + "/" + id}});
+    if (!exists) missing.push_back(worker.name + "/" + id);
   }
-  return RuleOutcome::pass();
+  if (missing.empty()) return RuleOutcome::pass();
+  // Any of the selected devices will do, so that the others still can.
+  if (r.use == fleet::DeviceUse::kAny && missing.size() < devices->size()) return RuleOutcome::pass();
+  return RuleOutcome::reject(Reason::kSelectedDeviceMissing, {{"device", join(missing, ", ")}});
 }
 
 }  // namespace

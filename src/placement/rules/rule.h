@@ -79,6 +79,7 @@ enum class Reason : std::uint8_t {
   kTooFewDevices,
   kUnevenSelection,
   kLayoutUnsupported,
+  kLayoutNotJudged,
   kNoCpuOffload,
   kHeadsNotDivisible,
   kFactsMissing,
