@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """CPU time of berth's gateway beside nginx's, per request and per streamed chunk, and memory of server and worker.
 
-    .venv/bin/python bench/gateway_bench.py [--berth build/release/berth] [--rounds 5] [--relayed]
+    .venv/bin/python bench/gateway_bench.py [--berth build/release/berth] [--rounds 6] [--relayed]
 
 A real `berth server` and `berth worker`, as two processes, place and probe a stand-in for llama-server and route to it
 with a real key; nginx proxies to the same port. One client sends the same load to both in turn: berth, nginx, and both
-once more, so that each is compared with itself too. What counts is the CPU time of the proxies' processes: user and
-system, all threads, in nanoseconds by the kernel's clock of the process.
+once more, so that each is compared with itself too; the order turns round each time. What counts is the CPU time of
+the proxies' processes: user and system, all threads, in nanoseconds by the kernel's clock of the process.
 
 --relayed (root only) adds berth with its worker on another machine, as far as the server can see: requests pass through
 both processes, and the CPU time of both counts. Plain HTTP there too, as nginx has it. It needs an address that is not
@@ -53,8 +53,10 @@ class Lane:
 
 
 class Load:
-    def __init__(self, name, stream, count, connections):
-        self.name, self.stream, self.count, self.connections = name, stream, count, connections
+    """What is sent in one turn. Short turns come several times a round, so that the lanes meet the same machine."""
+
+    def __init__(self, name, stream, count, connections, times):
+        self.name, self.stream, self.count, self.connections, self.times = name, stream, count, connections, times
         self.units = count * (engine.EVENTS if stream else 1)
         self.expected = None
 
@@ -64,9 +66,9 @@ class Load:
 
 
 LOADS = [
-    Load("request, 1 connection", False, 1000, 1),
-    Load(f"request, {CONNECTIONS} connections", False, 2000, CONNECTIONS),
-    Load(f"streamed chunk, {CONNECTIONS} streams", True, 100, CONNECTIONS),
+    Load("request, 1 connection", False, 1000, 1, 4),
+    Load(f"request, {CONNECTIONS} connections", False, 2000, CONNECTIONS, 4),
+    Load(f"streamed chunk, {CONNECTIONS} streams", True, 64, CONNECTIONS, 1),
 ]
 
 
@@ -199,6 +201,11 @@ class Figures:
         self.reads.setdefault(at, []).append(result.reads / load.units)
 
 
+def orders(turns, number, times):
+    """All turns, `times` over; every second time backwards, as it matters what ran just before."""
+    return [turn for i in range(times) for turn in (turns if (number + i) % 2 else reversed(turns))]
+
+
 def run_rounds(turns, rounds):
     figures = Figures()
     for load in LOADS:
@@ -211,7 +218,7 @@ def run_rounds(turns, rounds):
                 load.run(lane, 2 * CONNECTIONS)
     for number in range(1, rounds + 1):
         for load in LOADS:
-            for column, lane in turns:
+            for column, lane in orders(turns, number, load.times):
                 if lane.takes(load):
                     before = lane.cpu_ns()
                     result = load.run(lane)
@@ -300,7 +307,7 @@ def enter_namespace():
 def main():
     parser = argparse.ArgumentParser(description="CPU time of berth's gateway beside nginx's")
     parser.add_argument("--berth", default=harness.BERTH, help="the program")
-    parser.add_argument("--rounds", type=int, default=5, help="of four turns each (5)")
+    parser.add_argument("--rounds", type=int, default=6, help="how many; odd and even ones differ in order (6)")
     parser.add_argument("--relayed", action="store_true", help="in addition with the worker on another host; root only")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
