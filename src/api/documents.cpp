@@ -19,6 +19,7 @@ WorkerDoc to_doc(const reconcile::WorkerObject& o, const fleet::FleetSnapshot& s
                            .reason = o.state_reason}};
   if (const auto* entry = snapshot.find(o.meta.id)) {
     doc.status.capacity.memory = entry->memory;
+    doc.status.capacity.lost = entry->lost;
     for (std::size_t i = 0; i < entry->worker.devices.size(); ++i)
       doc.status.capacity.devices.emplace(entry->worker.devices[i].id, entry->capacity[i]);
   }

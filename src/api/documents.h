@@ -25,8 +25,9 @@ DESCRIBE(WorkerPublicSpec, labels, cordoned);
 struct WorkerCapacity {
   std::map<std::string, fleet::DeviceCapacity> devices;
   fleet::DeviceCapacity memory;
+  std::vector<fleet::LostClaim> lost;  // claims on devices that the worker does not report
 };
-DESCRIBE(WorkerCapacity, devices, memory);
+DESCRIBE(WorkerCapacity, devices, memory, lost);
 
 struct WorkerPublicStatus {
   fleet::Worker worker;

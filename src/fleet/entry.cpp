@@ -60,6 +60,24 @@ Result<void> check(const Worker& worker) {
   return {};
 }
 
+void drop_lost(WorkerEntry& e) {
+  const auto keep_known = [&](const std::string& occupant, std::vector<DeviceClaim>& list) {
+    for (const auto& claim : list) {
+      if (device_position(e, claim.device) != std::string::npos) continue;
+      const bool told = std::any_of(e.lost.begin(), e.lost.end(), [&](const LostClaim& l) {
+        return l.occupant == occupant && l.device == claim.device;
+      });
+      if (!told) e.lost.push_back({occupant, claim.device, claim.bytes});
+    }
+    std::erase_if(list, [&](const DeviceClaim& c) { return device_position(e, c.device) == std::string::npos; });
+    std::sort(list.begin(), list.end(), [](const auto& x, const auto& y) { return x.device < y.device; });
+  };
+  for (auto& o : e.occupants) {
+    keep_known(o.id, o.claim.devices);
+    keep_known(o.id, o.observed);
+  }
+}
+
 void derive_capacity(WorkerEntry& e) {
   Use host;
   e.instances.resize(e.worker.devices.size());
@@ -145,6 +163,7 @@ Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector
   auto entry = std::make_shared<WorkerEntry>();
   entry->worker = std::move(worker);
   entry->occupants = std::move(occupants);
+  drop_lost(*entry);
   derive_capacity(*entry);
   derive_hashes(*entry);
   return std::shared_ptr<const WorkerEntry>(std::move(entry));

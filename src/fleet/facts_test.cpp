@@ -88,6 +88,19 @@ TEST_CASE("weights are refused only when less than a bit is left for a parameter
   CHECK(refusal(albert) == "no error");
 }
 
+TEST_CASE("a source is of a kind that there is") {
+  Request request;
+  request.source.kind = "carrier-pigeon";
+  auto got = canonical(request);
+  REQUIRE_FALSE(got.has_value());
+  CHECK(got.error().message ==
+        "source.kind is \"carrier-pigeon\", must be one of local, huggingface, modelscope, ollama, catalog");
+  for (const auto* kind : {"", "local", "huggingface", "modelscope", "ollama", "catalog"}) {
+    request.source.kind = kind;
+    CHECK(canonical(request).has_value());
+  }
+}
+
 TEST_CASE("facts of a variant are checked too, and a bad selection is printable") {
   Request request;
   request.variants.push_back({.name = "q4", .source = {}, .facts = eight_billion()});

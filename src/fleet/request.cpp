@@ -1,6 +1,7 @@
 #include "fleet/request.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -21,6 +22,13 @@ Result<void> check_range(std::string_view field,
                          std::uint32_t max) {
   if (!value || (*value >= min && *value <= max)) return {};
   return invalid(fmt::format("{} is {}, must be from {} to {}", field, *value, min, max));
+}
+
+Result<void> check_source(std::string_view path, const ModelSource& source) {
+  constexpr std::array<std::string_view, 5> kKinds = {"local", "huggingface", "modelscope", "ollama", "catalog"};
+  if (source.kind.empty() || std::find(kKinds.begin(), kKinds.end(), source.kind) != kKinds.end()) return {};
+  return invalid(
+      fmt::format("{}.kind is \"{}\", must be one of {}", path, printable(source.kind), fmt::join(kKinds, ", ")));
 }
 
 Result<void> check_settings(const Settings& s) {
@@ -63,6 +71,9 @@ Result<Request> canonical(Request request) {
     return invalid(fmt::format("variants has {} entries, at most {}", request.variants.size(), kVariantsMax));
   TRY_VOID(check_settings(request.settings));
   TRY_VOID(check_restriction(request.restriction));
+  TRY_VOID(check_source("source", request.source));
+  for (const auto& variant : request.variants)
+    TRY_VOID(check_source(fmt::format("variants.{}.source", printable(variant.name)), variant.source));
   if (request.facts) TRY_VOID(check_facts("facts", *request.facts));
   for (const auto& variant : request.variants)
     if (variant.facts) TRY_VOID(check_facts(fmt::format("variants.{}.facts", printable(variant.name)), *variant.facts));

@@ -31,6 +31,14 @@ struct DeviceCapacity {
 };
 DESCRIBE(DeviceCapacity, total, reserved, claimed, foreign, allocatable, overcommitted);
 
+/// What an occupant holds on a device that the worker does not have.
+struct LostClaim {
+  std::string occupant;
+  std::string device;
+  Bytes bytes;
+};
+DESCRIBE(LostClaim, occupant, device, bytes);
+
 /// A worker with its occupants and everything derived from them. Immutable once built.
 struct WorkerEntry {
   Worker worker;                         // devices sorted by id
@@ -39,6 +47,7 @@ struct WorkerEntry {
   DeviceCapacity memory;                 // host RAM; on unified memory the pool shared with the devices
   std::vector<std::uint32_t> instances;  // ours, per device: how many hold a claim there
   bool unified = false;                  // some device shares the RAM: device claims also count in `memory`
+  std::vector<LostClaim> lost;           // dropped from the occupants: it counts against nothing that is there
   Hash hash;                             // of worker and occupants
   Hash class_key;                        // of the static facts without names, labels and bytes in use (DESIGN §2)
 };
@@ -47,8 +56,9 @@ struct WorkerEntry {
 constexpr std::uint64_t kForeignStepBytes = 64 * kMiB;
 constexpr std::size_t kChunkWorkers = 64;
 
-/// Sorts devices and occupants, checks them and derives the rest.
-/// Errors: kInvalid naming worker and field: duplicate device ids, more than kDevicesMax devices, empty id.
+/// Sorts devices and occupants, checks them and derives the rest. Claims and readings on devices that the worker does
+/// not have go to `lost`: a device may vanish under an instance. Errors: kInvalid naming worker and field: duplicate
+/// device ids, more than kDevicesMax devices, empty id.
 Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector<Occupant> occupants);
 constexpr std::size_t kDevicesMax = 256;
 

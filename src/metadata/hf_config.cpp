@@ -26,7 +26,7 @@ class CountValues final : public JsonEvents {
   Result<void> key(std::string_view) override { return {}; }
   Result<void> text(std::string_view) override { return count(); }
   Result<void> unsigned_integer(std::uint64_t) override { return count(); }
-  Result<void> other() override { return count(); }
+  Result<void> other(std::string_view) override { return count(); }
 
  private:
   Result<void> count() {
@@ -165,17 +165,17 @@ Result<void> read_shape(const ConfigView& config, ModelFacts& facts) {
   TRY(facts.feed_forward_size,
       config.number({"intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "decoder_ffn_dim", "d_ff"},
                     kWidthMax));
-  TRY(facts.vocab_size, config.positive({"vocab_size", "padded_vocab_size"}, kVocabMax));
+  TRY(facts.vocab_size, config.number({"vocab_size", "padded_vocab_size"}, kVocabMax));
   TRY(facts.max_context,
-      config.positive({"max_position_embeddings",
-                       "seq_length",
-                       "n_positions",
-                       "max_seq_len",
-                       "max_sequence_length",
-                       "model_max_length",
-                       "n_ctx",
-                       "max_target_positions"},
-                      kContextMax));
+      config.number({"max_position_embeddings",
+                     "seq_length",
+                     "n_positions",
+                     "max_seq_len",
+                     "max_sequence_length",
+                     "model_max_length",
+                     "n_ctx",
+                     "max_target_positions"},
+                    kContextMax));
   TRY_VOID(read_heads(config, facts));
   TRY_VOID(read_latent_attention(config, facts));
   return read_experts(config, facts);

@@ -160,6 +160,9 @@ TEST_CASE("the task follows from the architecture") {
 TEST_CASE("a broken config is refused with name, value and limit") {
   CHECK(error(R"({"num_hidden_layers": 1000000000})") ==
         "num_hidden_layers is 1000000000, must be a whole number from 0 to 1024");
+  CHECK(error(R"({"vocab_size": -1})") == "vocab_size is -1, must be a whole number from 0 to 67108864");
+  CHECK(error(R"({"max_position_embeddings": -1})") ==
+        "max_position_embeddings is -1, must be a whole number from 0 to 1073741824");
   CHECK(error(R"({"num_hidden_layers": -1})") == "num_hidden_layers is -1, must be a whole number from 0 to 1024");
   CHECK(error(R"({"num_hidden_layers": 1.5})").find("must be a whole number") != std::string::npos);
   CHECK(error(R"({"num_hidden_layers": 18446744073709551615})").find("from 0 to 1024") != std::string::npos);

@@ -92,7 +92,7 @@ class HeaderEvents final : public detail::JsonEvents {
     return {};
   }
 
-  Result<void> other() override {
+  Result<void> other(std::string_view) override {
     if (in_metadata()) return {};
     return unexpected();
   }
@@ -110,6 +110,7 @@ class HeaderEvents final : public detail::JsonEvents {
       }
       expected = end;
     }
+    if (expected == 0) return invalid("the file has no tensors, or none with data: it holds no weights");
     header_.data_bytes = expected;
     return header_;
   }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "metadata/detail/byte_reader.h"
 #include "metadata/detail/json_events.h"
 #include "metadata/safetensors.h"
 
@@ -14,7 +15,9 @@ constexpr std::size_t kFileNameMaxBytes = 255;
 class IndexEvents final : public detail::JsonEvents {
  public:
   Result<void> begin(bool object) override {
-    if (++depth_ == 1 && !object) return invalid("index must be an object");
+    if (depth_ == 0 && !object) return invalid("index must be an object");
+    if (is_total_size()) return not_bytes(object ? "an object" : "an array");
+    ++depth_;
     return {};
   }
   Result<void> end() override {
@@ -27,6 +30,7 @@ class IndexEvents final : public detail::JsonEvents {
     return {};
   }
   Result<void> text(std::string_view value) override {
+    if (is_total_size()) return not_bytes(detail::quoted(value));
     if (depth_ != 2 || section_ != "weight_map") return {};
     const bool plain = !value.empty() && value.size() <= kFileNameMaxBytes && value != "." && value != ".." &&
                        value.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
@@ -51,10 +55,8 @@ class IndexEvents final : public detail::JsonEvents {
     index_.total_size = value;
     return {};
   }
-  Result<void> other() override {
-    if (depth_ == 2 && section_ == "metadata" && field_ == "total_size") {
-      return invalid("metadata.total_size must be a whole number of bytes");
-    }
+  Result<void> other(std::string_view value) override {
+    if (is_total_size()) return not_bytes(value);
     return {};
   }
 
@@ -64,6 +66,12 @@ class IndexEvents final : public detail::JsonEvents {
   }
 
  private:
+  [[nodiscard]] bool is_total_size() const { return depth_ == 2 && section_ == "metadata" && field_ == "total_size"; }
+  static Error not_bytes(std::string_view value) {
+    return invalid(
+        fmt::format("metadata.total_size is {}, must be a whole number from 1 to {}", value, kSafetensorsDataMaxBytes));
+  }
+
   Result<void> parameters(std::uint64_t value) {
     if (value == 0 || value > kSafetensorsParametersMax) {
       return invalid(

@@ -55,6 +55,13 @@ TEST_CASE("only the header has to be at hand, the size of the file is enough for
   CHECK(read_safetensors_header(bytes, file.size() - 1).error().code == Code::kInvalid);
 }
 
+TEST_CASE("a file without tensors, or with empty ones only, holds no weights") {
+  const std::string none = "the file has no tensors, or none with data: it holds no weights";
+  CHECK(error("{}", 0) == none);
+  CHECK(error(R"({"__metadata__": {"format": "pt"}})", 0) == none);
+  CHECK(error(R"({"a": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}})", 0) == none);
+}
+
 TEST_CASE("packed integers are not counted as parameters") {
   const std::string file = file_of(R"({"q": {"dtype": "I32", "shape": [4], "data_offsets": [0, 16]}})", 16);
   const auto header = read_safetensors_header(bytes_of(file), file.size());
@@ -135,8 +142,10 @@ TEST_CASE("a bad index is refused") {
   CHECK(message("{}") == "metadata.total_size is missing");
   CHECK(message("5") == "metadata.total_size is missing");
   CHECK(message("[]") == "index must be an object");
-  CHECK(message(R"({"metadata": {"total_size": "64"}})") == "metadata.total_size is missing");
-  CHECK(message(R"({"metadata": {"total_size": -1}})") == "metadata.total_size must be a whole number of bytes");
+  for (const std::string value : {"\"64\"", "-1", "1.5", "null", "true"})
+    CHECK(message(R"({"metadata": {"total_size": )" + value + "}}") ==
+          "metadata.total_size is " + value + ", must be a whole number from 1 to 1125899906842624");
+  CHECK(message(R"({"metadata": {"total_size": [64]}})").starts_with("metadata.total_size is an array, must be"));
   CHECK(message(R"({"metadata": {"total_size": 18446744073709551615}})").find("must be from 1 to") !=
         std::string::npos);
   CHECK(message(R"({"metadata": {"total_size": 1, "total_parameters": 18446744073709551615}})")

@@ -114,6 +114,12 @@ void Reconciler::State::rebuild(const std::string& worker_id, Time now) {
   for (const auto& [key, use] : record.foreign) record.dirty = record.dirty || use.lower_since.has_value();
   const auto* before = snapshot->find(worker_id);
   if (before != nullptr && before->hash == (*entry)->hash) return;
+  for (const auto& lost : (*entry)->lost)
+    log::warn("claim on a device that the worker does not report",
+              {log::kv("worker", record.object.meta.name),
+               log::kv("occupant", lost.occupant),
+               log::kv("device", lost.device),
+               log::kv("bytes", lost.bytes.value)});
   snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->with(std::move(*entry)));
 }
 

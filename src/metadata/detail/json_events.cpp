@@ -65,7 +65,7 @@ struct Handler {
   }
   bool on_number_part(json::string_view, json::error_code&) { return true; }
   bool on_int64(std::int64_t value, json::string_view, json::error_code& ec) {
-    if (value < 0) return pass(events.other(), ec);
+    if (value < 0) return pass(events.other(std::to_string(value)), ec);
     return pass(events.unsigned_integer(static_cast<std::uint64_t>(value)), ec);
   }
   bool on_uint64(std::uint64_t value, json::string_view, json::error_code& ec) {
@@ -74,11 +74,12 @@ struct Handler {
   bool on_double(double value, json::string_view, json::error_code& ec) {
     // Some writers print whole sizes as floats; below 2^53 they are exact.
     constexpr double kExactMax = 9007199254740992.0;
-    if (value < 0 || value > kExactMax || value != std::floor(value)) return pass(events.other(), ec);
+    if (value < 0 || value > kExactMax || value != std::floor(value))
+      return pass(events.other(fmt::format("{}", value)), ec);
     return pass(events.unsigned_integer(static_cast<std::uint64_t>(value)), ec);
   }
-  bool on_bool(bool, json::error_code& ec) { return pass(events.other(), ec); }
-  bool on_null(json::error_code& ec) { return pass(events.other(), ec); }
+  bool on_bool(bool value, json::error_code& ec) { return pass(events.other(value ? "true" : "false"), ec); }
+  bool on_null(json::error_code& ec) { return pass(events.other("null"), ec); }
   bool on_comment_part(json::string_view, json::error_code&) { return true; }
   bool on_comment(json::string_view, json::error_code&) { return true; }
 };

@@ -17,7 +17,8 @@ class JsonEvents {
   virtual Result<void> key(std::string_view name) = 0;
   virtual Result<void> text(std::string_view value) = 0;
   virtual Result<void> unsigned_integer(std::uint64_t value) = 0;
-  virtual Result<void> other() = 0;  // a negative integer, a float, true, false, null
+  /// A negative integer, a float, true, false, null: as it would be spelt.
+  virtual Result<void> other(std::string_view value) = 0;
 };
 
 constexpr std::uint32_t kJsonDepthMax = 64;
