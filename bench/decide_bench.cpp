@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/format.h>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/rng.h"
@@ -14,7 +17,9 @@ namespace {
 
 using namespace berth;
 
-constexpr int kWorkers = 1000, kDevices = 8, kClasses = 300, kRuns = 60;
+constexpr int kWorkers = 1000, kDevices = 8, kClasses = 300;
+int g_runs = 60;     // a side
+std::string g_only;  // cases whose name holds this
 
 fleet::ModelFacts gguf(std::uint32_t layers, std::uint64_t layer_bytes) {
   fleet::ModelFacts f;
@@ -87,10 +92,11 @@ void measure(const char* name,
              const fleet::Request& request,
              const engines::EngineCatalog& catalog) {
   const fleet::Policy policy;
+  if (std::string_view(name).find(g_only) == std::string_view::npos) return;
   for (const char* side : {"A", "A'"}) {
     std::vector<double> ms;
     fleet::Decision d;
-    for (int i = 0; i < kRuns; ++i) {
+    for (int i = 0; i < g_runs; ++i) {
       const auto from = std::chrono::steady_clock::now();
       d = placement::decide(fleet, request, policy, catalog);
       ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
@@ -109,7 +115,10 @@ void measure(const char* name,
 
 }  // namespace
 
-int main() {
+// decide_bench [CASE [RUNS]]
+int main(int argc, char** argv) {
+  if (argc > 1) g_only = argv[1];
+  if (argc > 2) g_runs = std::max(1, std::atoi(argv[2]));
   const auto catalog = wire::embedded_catalog();
   if (!catalog) {
     fmt::print(stderr, "{}\n", catalog.error().message);

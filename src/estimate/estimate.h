@@ -68,6 +68,10 @@ class LlamaModel {
     Interval host;
   };
   [[nodiscard]] Split split(std::span<const std::uint32_t> layers, const DeviceTraits& traits) const;
+  /// split(layers, traits).devices[position], without the others. `position` < layers.size().
+  [[nodiscard]] Interval device(std::span<const std::uint32_t> layers,
+                                std::size_t position,
+                                const DeviceTraits& traits) const;
   /// The same with parts and derivations; `device_ids` parallel to `layers`, the host is "host". Parts sum exactly to
   /// split(): weights, kv_cache, compute, runtime; on the host also logits. Parts of 0 bytes are left out.
   [[nodiscard]] std::vector<MemoryPart> explain(std::span<const std::uint32_t> layers,

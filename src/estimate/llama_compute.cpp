@@ -23,6 +23,14 @@ std::string plus(Sat count, std::string_view name) {
 }
 std::string times(Sat tokens, std::string_view floats) { return fmt::format("4 B × {} × ({})", num(tokens), floats); }
 
+std::size_t place_shape(const Place& place, LayerKinds has) {
+  const bool bits[] = {
+      has.full, has.windowed, has.recurrent, place.to > place.from, place.output, place.first, place.pipeline};
+  std::size_t shape = 0;
+  for (std::size_t i = 0; i < std::size(bits); ++i) shape |= std::size_t(bits[i]) << i;
+  return shape;
+}
+
 /// Largest power of two that divides `x`.
 std::uint64_t power_of_two_in(std::uint64_t x) { return x == 0 ? 0 : std::min(x & (~x + 1), kRotationKeyMax); }
 
@@ -173,9 +181,39 @@ Sat LlamaModel::Shape::copies_ahead(const Place& place, LayerKinds has, Terms* t
   return bytes;
 }
 
+PlaceBytes LlamaModel::Shape::place_bytes(const Place& place, LayerKinds has) const {
+  PlaceBytes out;
+  if (place.to > place.from)
+    out.widest = widest(has, false, place.first ? Sat(0) : Sat(2) * d, nullptr) + row() * kInputRows;
+  if (place.output && causal)
+    out.widest = std::max(out.widest, output_phase(place.first ? 4 : 2, has, kInputRows + 1, nullptr));
+  out.beside = mask(has, nullptr) + rotation(has, nullptr) + copies_ahead(place, has, nullptr);
+  return out;
+}
+
+void LlamaModel::Shape::fill_places() {
+  const LayerKinds all = kinds(0, layers);
+  for (std::size_t i = 0; i < kPlaceShapes; ++i) {
+    const LayerKinds has = {(i & 1) != 0, (i & 2) != 0, (i & 4) != 0};
+    if ((has.full && !all.full) || (has.windowed && !all.windowed) || (has.recurrent && !all.recurrent)) continue;
+    const Place place = {.from = 0,
+                         .to = (i & 8) != 0 ? 1U : 0U,
+                         .output = (i & 16) != 0,
+                         .first = (i & 32) != 0,
+                         .pipeline = (i & 64) != 0,
+                         .host_layers = 0};
+    places[i] = place_bytes(place, has);
+  }
+}
+
 Sat LlamaModel::Shape::device_compute(const Place& place, Terms* terms) const {
   if (!place.used()) return 0;
   const LayerKinds has = kinds(place.from, place.to);
+  if (terms == nullptr) {
+    const PlaceBytes& known = places[place_shape(place, has)];
+    const bool copies = place.to > place.from && place.host_layers > 0;
+    return (copies ? std::max(known.widest, copied_weights(place, nullptr)) : known.widest) + known.beside;
+  }
   const Sat later = place.first ? Sat(0) : Sat(2) * d;
   const Sat shared = mask(has, nullptr) + rotation(has, nullptr);
   enum class Peak { kNone, kCore, kCopied, kOutput } peak = Peak::kNone;
@@ -192,17 +230,15 @@ Sat LlamaModel::Shape::device_compute(const Place& place, Terms* terms) const {
   const Sat output_rows = place.first ? 4 : 2;
   if (place.output && causal) offer(Peak::kOutput, output_phase(output_rows, has, kInputRows + 1, nullptr));
   const Sat ahead = copies_ahead(place, has, nullptr);
-  if (terms) {
-    if (peak == Peak::kCore) {
-      (void)widest(has, false, later, terms);
-      terms->add(times(tokens, fmt::format("inputs {}", kInputRows)), row() * kInputRows);
-    }
-    if (peak == Peak::kCopied) (void)copied_weights(place, terms);
-    if (peak == Peak::kOutput) (void)output_phase(output_rows, has, kInputRows + 1, terms);
-    (void)mask(has, terms);
-    (void)rotation(has, terms);
-    (void)copies_ahead(place, has, terms);
+  if (peak == Peak::kCore) {
+    (void)widest(has, false, later, terms);
+    terms->add(times(tokens, fmt::format("inputs {}", kInputRows)), row() * kInputRows);
   }
+  if (peak == Peak::kCopied) (void)copied_weights(place, terms);
+  if (peak == Peak::kOutput) (void)output_phase(output_rows, has, kInputRows + 1, terms);
+  (void)mask(has, terms);
+  (void)rotation(has, terms);
+  (void)copies_ahead(place, has, terms);
   return most + shared + ahead;
 }
 

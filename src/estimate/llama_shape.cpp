@@ -118,6 +118,7 @@ Result<std::shared_ptr<const LlamaModel::Shape>> LlamaModel::Shape::make(const f
   s.input_host = f.input_weights_bytes.value_or(Bytes()).value;
   s.output_device = f.output_weights_bytes.value_or(Bytes()).value;
   s.output_host = f.output_weights_host_bytes.value_or(f.output_weights_bytes.value_or(Bytes())).value;
+  s.fill_places();
   return std::shared_ptr<const Shape>(std::move(shape));
 }
 

@@ -142,6 +142,18 @@ LlamaModel::Split LlamaModel::split(std::span<const std::uint32_t> layers, const
   return out;
 }
 
+Interval LlamaModel::device(std::span<const std::uint32_t> layers,
+                            std::size_t position,
+                            const DeviceTraits& traits) const {
+  const Shape& s = *shape_;
+  const Frame f = frame_of(s, layers);
+  Interval out;
+  for_each_place(s, f, layers.first(position + 1), [&](std::size_t k, const Place& place) {
+    if (k == position) out = device_parts(s, f, place, traits, nullptr).total();
+  });
+  return out;
+}
+
 std::vector<MemoryPart> LlamaModel::explain(std::span<const std::uint32_t> layers,
                                             const DeviceTraits& traits,
                                             std::span<const std::string> device_ids) const {

@@ -39,12 +39,16 @@ Rules make_rules(const Policy& policy, const EngineCatalog& catalog) {
 Decision solve(const FleetSnapshot& snapshot, const Request& request, const Rules& rules, Depth depth) {
   Context context = make_context(snapshot, request, rules.policy, rules.catalog);
   Search search(context);
+  return solve(context, search, rules, depth);
+}
+
+Decision solve(Context& context, Search& search, const Rules& rules, Depth depth) {
   const auto placed = search.place();
   Decision d;
-  d.asked = request.replicas;
+  d.asked = context.request.replicas;
   d.fit_count = static_cast<std::uint32_t>(placed.chosen.size());
   d.verdict = verdict_of(d, search, placed);
-  d.inputs = make_inputs(snapshot, request, rules);
+  d.inputs = make_inputs(context.snapshot, context.request, rules);
   for (const auto& c : placed.chosen) d.plans.push_back(make_plan(context, search.order(), c, d.inputs));
   if (depth == Depth::kPlans) return d;
   d.report = make_report(context, search, placed.chosen);
@@ -67,12 +71,14 @@ Decision decide(const FleetSnapshot& snapshot,
   if (!canonical) return no_answer(request, Reason::kInvalidRequest, canonical.error().message);
   try {
     const auto rules = detail::make_rules(policy, catalog);
-    Decision d = detail::solve(snapshot, *canonical, rules, detail::Depth::kReport);
+    Context context = make_context(snapshot, *canonical, policy, catalog);
+    Search search(context);
+    Decision d = detail::solve(context, search, rules, detail::Depth::kReport);
     if (d.verdict == Verdict::kFits) return d;
-    d.holders = detail::find_holders(snapshot, *canonical, rules);
+    d.holders = detail::find_holders(search, context, rules, d.asked - d.fit_count);
     if (d.holders.empty()) return d;
     d.verdict = Verdict::kFitsAfter;
-    d.summary = make_summary(make_context(snapshot, *canonical, policy, catalog), d);
+    d.summary = make_summary(context, d);
     return d;
   } catch (const std::exception& e) {
     return no_answer(*canonical, Reason::kInternalError, e.what());

@@ -40,38 +40,54 @@ Bytes larger_of(const std::vector<fleet::DeviceClaim>& claims,
   return std::max(claim, observed);
 }
 
-/// The ledger with this occupant's bytes given back. An overcommitted device is left alone: what it owes is not known
-/// here.
-void give_back(Ledger& ledger, const fleet::WorkerEntry& entry, const fleet::Occupant& o) {
-  Bytes memory = std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()));
+/// What one occupant gives back to a ledger when it goes.
+struct Release {
+  const fleet::Occupant* occupant = nullptr;
+  std::vector<std::pair<std::size_t, Bytes>> devices;  // position, bytes
+  Bytes memory;
+
+  void into(Ledger& ledger) const {
+    for (const auto& [at, bytes] : devices) ledger.devices[at] += bytes;
+    ledger.memory += memory;
+  }
+};
+
+/// An overcommitted device is left alone: what it owes is not known here.
+Release release_of(const fleet::WorkerEntry& entry, const fleet::Occupant& o) {
+  Release out{&o, {}, std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()))};
   for (const auto& claim : o.claim.devices) {
     const auto at = fleet::device_position(entry, claim.device);
     if (at == std::string::npos) continue;
     const Bytes held = larger_of(o.claim.devices, o.observed, claim.device);
-    if (entry.worker.devices[at].unified_memory) memory += held;
-    if (!entry.capacity[at].overcommitted) ledger.devices[at] += held;
+    if (entry.worker.devices[at].unified_memory) out.memory += held;
+    if (!entry.capacity[at].overcommitted) out.devices.emplace_back(at, held);
   }
-  if (!entry.memory.overcommitted) ledger.memory += memory;
+  if (entry.memory.overcommitted) out.memory = Bytes();
+  return out;
 }
 
+using Occupants = std::vector<const fleet::Occupant*>;
+
 /// The occupants of one worker that would have to go for one replica; empty when that does not help.
-std::vector<const fleet::Occupant*> holders_on(Search& search, const WorkerEval& worker, const Request& request) {
-  auto order = releasable(*worker.entry, request);
-  Ledger all = worker.ledger;
-  for (const auto* o : order) give_back(all, *worker.entry, *o);
-  if (order.empty() || !search.fits_on(worker, all)) return {};
-  for (const auto* o : order) {
-    Ledger one = worker.ledger;
-    give_back(one, *worker.entry, *o);
-    if (search.fits_on(worker, one)) return {o};
-  }
+Occupants holders_on(Search& search, const WorkerEval& worker, const Request& request) {
+  std::vector<Release> order;
+  for (const auto* o : releasable(*worker.entry, request)) order.push_back(release_of(*worker.entry, *o));
+  const auto fits_without = [&](auto&& goes) {
+    Ledger ledger = worker.ledger;
+    for (std::size_t i = 0; i < order.size(); ++i)
+      if (goes(i)) order[i].into(ledger);
+    return search.fits_on(worker, ledger);
+  };
+  if (order.empty() || !fits_without([](std::size_t) { return true; })) return {};
+  for (std::size_t one = 0; one < order.size(); ++one)
+    if (fits_without([&](std::size_t i) { return i == one; })) return {order[one].occupant};
   for (std::size_t i = order.size(); i-- > 0;) {
-    Ledger rest = worker.ledger;
-    for (std::size_t k = 0; k < order.size(); ++k)
-      if (k != i) give_back(rest, *worker.entry, *order[k]);
-    if (search.fits_on(worker, rest)) order.erase(order.begin() + static_cast<std::ptrdiff_t>(i));
+    if (fits_without([&](std::size_t k) { return k != i; }))
+      order.erase(order.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  return order;
+  Occupants out;
+  for (const auto& r : order) out.push_back(r.occupant);
+  return out;
 }
 
 void give_back(fleet::Worker& worker, const fleet::Occupant& o) {
@@ -113,10 +129,8 @@ FleetSnapshot release(const FleetSnapshot& snapshot, const std::vector<Holder>& 
   return out;
 }
 
-std::vector<Holder> find_holders(const FleetSnapshot& snapshot, const Request& request, const Rules& rules) {
-  Context context = make_context(snapshot, request, rules.policy, rules.catalog);
-  Search search(context);
-  const auto missing = request.replicas - static_cast<std::uint32_t>(search.place().chosen.size());
+std::vector<Holder> find_holders(Search& search, const Context& context, const Rules& rules, std::uint32_t missing) {
+  const Request& request = context.request;
   struct Offer {
     const fleet::WorkerEntry* entry;
     std::vector<const fleet::Occupant*> holders;
@@ -143,7 +157,10 @@ std::vector<Holder> find_holders(const FleetSnapshot& snapshot, const Request& r
     for (; next < upto; ++next)
       for (const auto* o : offers[next].holders) taken.push_back(to_holder(*o, offers[next].entry->worker));
     if (taken.empty()) return {};
-    if (solve(release(snapshot, taken), request, rules, Depth::kPlans).verdict == fleet::Verdict::kFits) return taken;
+    const FleetSnapshot after = release(context.snapshot, taken);
+    Context then = make_context(after, request, rules.policy, rules.catalog);
+    Search again(then, &search);
+    if (solve(then, again, rules, Depth::kPlans).verdict == fleet::Verdict::kFits) return taken;
     if (next >= offers.size()) return {};
   }
   return {};

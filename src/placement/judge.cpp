@@ -33,7 +33,8 @@ Shortfall across_workers_shortfall(const Option& option) {
           Bytes()};
 }
 
-LayoutAnswer run_layouts(const LayoutInput& input) {
+/// `any`: one candidate is enough, whichever.
+LayoutAnswer run_layouts(const LayoutInput& input, bool any = false) {
   LayoutAnswer answer;
   if (!input.type.cpu) {
     if (auto refused = refused_sizes(input)) {
@@ -47,6 +48,7 @@ LayoutAnswer run_layouts(const LayoutInput& input) {
     if (row.needs_devices && input.usable.empty()) continue;
     if (std::find(known.begin(), known.end(), row.name) == known.end()) continue;
     row.strategy(input, answer);
+    if (any && !answer.candidates.empty()) break;
   }
   return answer;
 }
@@ -101,21 +103,33 @@ std::vector<std::uint16_t> usable_devices(const Context& context,
   return usable;
 }
 
-Search::Search(Context& context) : context_(context), order_(context.policy) {
+Search::Search(Context& context, const Search* before) : context_(context), order_(context.policy) {
+  chains_.resize(context.options.size());
   workers_.reserve(context.snapshot.size());
+  std::vector<bool> known;
+  known.reserve(context.snapshot.size());
   context.snapshot.for_each([&](const WorkerEntry& entry) {
-    WorkerEval worker;
-    worker.entry = &entry;
-    worker.cls = &class_of(entry);
-    worker.gate = gate(context_, entry);
-    worker.open = worker.gate.open();
-    worker.ledger = ledger_of(context_, entry);
-    if (worker.open) ++open_workers_;
-    workers_.push_back(std::move(worker));
+    const std::size_t at = workers_.size();
+    known.push_back(before != nullptr && at < before->workers_.size() && before->workers_[at].entry == &entry);
+    if (known.back()) {
+      workers_.push_back(before->workers_[at]);
+    } else {
+      WorkerEval worker;
+      worker.entry = &entry;
+      worker.cls = &class_of(entry);
+      worker.gate = gate(context_, entry);
+      worker.open = worker.gate.open();
+      worker.ledger = ledger_of(context_, entry);
+      workers_.push_back(std::move(worker));
+    }
+    if (workers_.back().open) ++open_workers_;
   });
-  for (auto& worker : workers_)
+  for (std::size_t w = 0; w < workers_.size(); ++w) {
+    if (known[w]) continue;
+    workers_[w].judgements.reserve(context_.options.size());
     for (std::size_t i = 0; i < context_.options.size(); ++i)
-      worker.judgements.push_back(judge(worker, i, worker.ledger, false));
+      workers_[w].judgements.push_back(judge(workers_[w], i, workers_[w].ledger, false));
+  }
 }
 
 const ClassEval& Search::class_of(const WorkerEntry& entry) {
@@ -124,9 +138,14 @@ const ClassEval& Search::class_of(const WorkerEntry& entry) {
   slot = std::make_unique<ClassEval>();
   slot->types = device_types(entry.worker);
   slot->chains.resize(context_.options.size());
-  for (std::size_t i = 0; i < context_.options.size(); ++i)
-    for (const auto& type : slot->types)
-      slot->chains[i].push_back(best_version(context_, context_.options[i], entry, type));
+  for (const auto& type : slot->types) {
+    const std::string key = chain_key(entry, type);
+    for (std::size_t i = 0; i < context_.options.size(); ++i) {
+      const auto [at, fresh] = chains_[i].try_emplace(key);
+      if (fresh) at->second = best_version(context_, context_.options[i], entry, type);
+      slot->chains[i].push_back(&at->second);
+    }
+  }
   return *slot;
 }
 
@@ -134,7 +153,7 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
   Judgement best;
   for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
     const auto& type = worker.cls->types[t];
-    const auto& chain = worker.cls->chains[option][t];
+    const auto& chain = *worker.cls->chains[option][t];
     Judgement j;
     j.type = &type;
     j.chain = &chain;
@@ -190,24 +209,43 @@ bool Search::something_unknown() const {
   return false;
 }
 
-void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out) {
+/// Calls `visit(LayoutInput)` for each option and device type that nothing static rules out; stops when it says so.
+template <class Visit>
+void Search::each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Visit&& visit) {
+  if (context_.uneven.outcome == Outcome::kReject) return;
   for (std::size_t i = 0; i < context_.options.size(); ++i) {
     for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
       const auto& type = worker.cls->types[t];
-      const auto& chain = worker.cls->chains[i][t];
+      const auto& chain = *worker.cls->chains[i][t];
       const bool out_of_question = chain.blocked || chain_unknown(chain) ||
-                                   context_.uneven.outcome == Outcome::kReject ||
                                    disk_rule(context_, *worker.entry, chain).outcome == Outcome::kReject;
       if (out_of_question) continue;
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
-      const LayoutInput input{context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain};
-      auto answer = run_layouts(input);
-      for (auto& c : answer.candidates) {
-        order_.fill(context_, ledger, c);
-        out.push_back(std::move(c));
-      }
+      if (!visit(LayoutInput{context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain}))
+        return;
     }
   }
+}
+
+void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out) {
+  each_layout(worker, ledger, uncertain, [&](const LayoutInput& input) {
+    auto answer = run_layouts(input);
+    for (auto& c : answer.candidates) {
+      order_.fill(context_, ledger, c);
+      out.push_back(std::move(c));
+    }
+    return true;
+  });
+}
+
+bool Search::fits_on(const WorkerEval& worker, const Ledger& ledger) {
+  if (!worker.open) return false;
+  bool fits = false;
+  each_layout(worker, ledger, false, [&](const LayoutInput& input) {
+    fits = !run_layouts(input, true).candidates.empty();
+    return !fits;
+  });
+  return fits;
 }
 
 std::optional<Candidate> Search::best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain) {

@@ -20,7 +20,7 @@ namespace berth::placement {
 /// Static answers for all workers of one class: types, and per option and type the chain.
 struct ClassEval {
   std::vector<DeviceType> types;
-  std::vector<std::vector<StaticChain>> chains;  // [option][type]
+  std::vector<std::vector<const StaticChain*>> chains;  // [option][type]
 };
 
 /// What one option comes to on one worker, on its present figures.
@@ -47,7 +47,9 @@ struct WorkerEval {
 
 class Search {
  public:
-  explicit Search(Context& context);
+  /// `before`: a search on an earlier snapshot with the same request, policy and catalog, which outlives this one;
+  /// workers whose entry is the same are not judged again.
+  explicit Search(Context& context, const Search* before = nullptr);
 
   struct Placement {
     std::vector<Candidate> chosen;
@@ -58,7 +60,7 @@ class Search {
   Placement place();
 
   /// Whether one replica would find a place on this worker with that ledger.
-  bool fits_on(const WorkerEval& worker, const Ledger& ledger) { return best_on(worker, ledger, false).has_value(); }
+  bool fits_on(const WorkerEval& worker, const Ledger& ledger);
 
   [[nodiscard]] const std::vector<WorkerEval>& workers() const { return workers_; }
   [[nodiscard]] const KeyOrder& order() const { return order_; }
@@ -70,6 +72,8 @@ class Search {
   Judgement judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain);
   std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
   [[nodiscard]] std::optional<Candidate> judged_best(const WorkerEval& worker) const;
+  template <class Visit>
+  void each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Visit&& visit);
   void all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out);
   std::uint32_t count_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::uint32_t enough);
   std::uint32_t count_exact(const WorkerEval& worker,
@@ -83,6 +87,7 @@ class Search {
   Context& context_;
   KeyOrder order_;
   std::map<Hash, std::unique_ptr<ClassEval>> classes_;
+  std::vector<std::map<std::string, StaticChain>> chains_;  // [option], by chain_key: classes share them
   std::vector<WorkerEval> workers_;
   std::size_t open_workers_ = 0;  // with an open gate
   std::uint64_t steps_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 // LlamaModel::Shape: everything about (facts, options) that a split asks for, as numbers and prefix sums.
 
+#include <array>
 #include <vector>
 
 #include "estimate/coefficients.h"
@@ -41,6 +42,14 @@ struct Place {
   [[nodiscard]] bool used() const { return output || to > from; }
 };
 
+/// Compute bytes of a place, but for weights copied from the host: the widest phase, and what lies beside any phase.
+struct PlaceBytes {
+  Sat widest;
+  Sat beside;
+};
+/// Kinds (3 bits), holds layers, output, first, pipeline.
+constexpr std::size_t kPlaceShapes = 128;
+
 struct LlamaModel::Shape {
   LlamaOptions options;
   Coefficients k;
@@ -57,6 +66,8 @@ struct LlamaModel::Shape {
   Prefix heads_full, heads_windowed;           // KV heads
   std::vector<Sat> largest_tensor = {Sat(0)};  // of the first i layers
   Sat input_host, output_device, output_host;
+  /// By place_shape(): layouts ask for the same few shapes of places again and again.
+  std::array<PlaceBytes, kPlaceShapes> places{};
 
   /// Errors: kInvalid naming the missing or absurd fact.
   static Result<std::shared_ptr<const Shape>> make(const fleet::ModelFacts& facts, const LlamaOptions& options);
@@ -66,6 +77,8 @@ struct LlamaModel::Shape {
   [[nodiscard]] Sat device_compute(const Place& place, Terms* terms = nullptr) const;
   /// Compute buffer of the host: the pinned inputs beside devices, everything without. Source: estimation.md §1.5.
   [[nodiscard]] Sat host_compute(std::uint32_t host_layers, bool devices, bool pipeline, Terms* terms = nullptr) const;
+  /// Fills `places`; the last step of make().
+  void fill_places();
   /// How layers [from, to) come to their KV bytes, for readers.
   [[nodiscard]] std::string kv_text(std::uint32_t from, std::uint32_t to, bool on_device) const;
 
@@ -75,6 +88,7 @@ struct LlamaModel::Shape {
   [[nodiscard]] Sat rotation(LayerKinds has, Terms* terms) const;
   [[nodiscard]] Sat row_indices(LayerKinds has) const;
   struct Widest;
+  [[nodiscard]] PlaceBytes place_bytes(const Place& place, LayerKinds has) const;
   void offer_attention(LayerKinds has, bool on_host, Widest& best) const;
   [[nodiscard]] Sat widest(LayerKinds has, bool on_host, Sat less_floats, Terms* terms) const;
   [[nodiscard]] Sat copied_weights(const Place& place, Terms* terms) const;

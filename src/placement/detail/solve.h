@@ -2,6 +2,7 @@
 // decide() without the question "and after releasing claims?": what holders and fixes call again and again.
 
 #include "placement/decide.h"
+#include "placement/search.h"
 
 namespace berth::placement::detail {
 
@@ -21,12 +22,17 @@ Rules make_rules(const Policy& policy, const EngineCatalog& catalog);
 
 /// `request` must be canonical.
 Decision solve(const FleetSnapshot& snapshot, const Request& request, const Rules& rules, Depth depth);
+/// The same on a search that its caller keeps.
+Decision solve(Context& context, Search& search, const Rules& rules, Depth depth);
 
 /// Claims of ours whose release would make all replicas fit; empty when there is no such set. Worker by worker: where
 /// releasing all of ours makes room, the fewest of them go, in the order already stopping, lower priority, id; the
 /// worker that gives up fewest (then lowest priorities, then id) is taken. Verified by solve(), so sufficient, never
-/// called minimal.
-std::vector<fleet::Holder> find_holders(const FleetSnapshot& snapshot, const Request& request, const Rules& rules);
+/// called minimal. `search` has placed all but `missing` replicas.
+std::vector<fleet::Holder> find_holders(Search& search,
+                                        const Context& context,
+                                        const Rules& rules,
+                                        std::uint32_t missing);
 
 /// Verifying calls before the search for holders gives up.
 constexpr std::uint32_t kHolderRoundsMax = 4;

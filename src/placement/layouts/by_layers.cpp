@@ -95,8 +95,7 @@ std::vector<std::uint32_t> filled(const LayoutInput& input,
       const std::uint32_t middle = low + (high - low + 1) / 2;
       layers[i] = middle;
       layers.back() = left - middle;
-      const auto split = model->split(layers, input.type.traits);
-      if (pick(split.devices[i], input.uncertain) <= room)
+      if (pick(model->device(layers, i, input.type.traits), input.uncertain) <= room)
         low = middle;
       else
         high = middle - 1;

@@ -58,6 +58,35 @@ std::vector<DeviceType> device_types(const fleet::Worker& worker) {
   return types;
 }
 
+std::string chain_key(const WorkerEntry& entry, const DeviceType& type) {
+  const auto& w = entry.worker;
+  std::string key;
+  const auto add = [&](std::string_view text) {
+    key += text;
+    key += '\x1f';
+  };
+  const auto add_told = [&](const std::optional<std::string>& text) { add(text ? "+" + *text : "-"); };
+  add(w.os);
+  add(w.arch);
+  add_told(w.container_runtime);
+  add(w.simulated ? "simulated" : "");
+  if (!w.engines) add("untold");
+  if (w.engines)
+    for (const auto& engine : *w.engines) add(engine.engine + " " + engine.version);
+  key += '\x1e';
+  if (type.cpu) return key + "cpu";
+  const auto& device = w.devices[type.positions.empty() ? type.unhealthy.front() : type.positions.front()];
+  add(type.positions.empty() ? "unhealthy" : "");
+  add(device.vendor);
+  add(device.framework);
+  add(device.name);
+  add_told(device.runtime_version);
+  add_told(device.driver_version);
+  add_told(device.compute_capability);
+  add_told(device.partition);
+  return key;
+}
+
 StaticChain static_chain(const StaticInput& input) {
   StaticChain chain;
   chain.version = input.version;

@@ -46,6 +46,8 @@ struct StaticInput {
 /// Runs request and format … health in the table's order; below a reject the rest is not_evaluated. An exception in a
 /// rule is `unknown`, reason internal_error, for this subject only.
 StaticChain static_chain(const StaticInput& input);
+/// What the static rules may look at, as text: equal keys, equal chains. A rule that looks at more must add it here.
+std::string chain_key(const WorkerEntry& entry, const DeviceType& type);
 /// The first version without reject and warn, else without reject, else the one that gets farthest.
 StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type);
 
