@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "wire/codec_support.h"
 #include "wire/schema.h"
+#include "wire/texts.h"
 
 namespace berth::wire::codec {
 
@@ -208,6 +209,17 @@ Result<T> from_yaml(std::string_view text, Strictness strictness) {
   T out{};
   TRY_VOID(codec::decode_yaml(codec::kTypeOf<T>, &out, text, strictness));
   return out;
+}
+
+template <class T>
+Result<void> check_printable(const T& value) {
+  return codec::check_texts(codec::kTypeOf<T>, &value, codec::Path{});
+}
+
+template <class T>
+T printable_copy(T value) {
+  codec::make_printable(codec::kTypeOf<T>, &value);
+  return value;
 }
 
 template <class E>

@@ -12,3 +12,6 @@ BERTH_WIRE(berth::fleet::FixBudget);
 BERTH_WIRE(berth::fleet::DeviceCapacity);
 BERTH_WIRE_ENUM(berth::fleet::Verdict);
 BERTH_WIRE_ENUM(berth::fleet::Outcome);
+
+template berth::fleet::Decision berth::wire::printable_copy(berth::fleet::Decision);
+template std::vector<berth::fleet::Fix> berth::wire::printable_copy(std::vector<berth::fleet::Fix>);

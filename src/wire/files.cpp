@@ -1,9 +1,12 @@
 #include "wire/files.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "wire/texts.h"
+#include "wire/worker_checks.h"
 #include "wire/yaml.h"
 
 namespace berth::wire {
@@ -46,6 +49,19 @@ Result<void> check_used(const fleet::Worker& w, const std::string& where, Bytes 
   return {};
 }
 
+/// Places in the list where nobody says them; where ids are given, in the order of the ids, so that the order of the
+/// list says nothing.
+void number_devices(fleet::Worker& w) {
+  const auto told = [](const fleet::Device& d) { return d.index != 0; };
+  if (std::any_of(w.devices.begin(), w.devices.end(), told)) return;
+  const bool named = std::none_of(w.devices.begin(), w.devices.end(), [](const auto& d) { return d.id.empty(); });
+  for (std::size_t i = 0; i < w.devices.size(); ++i) {
+    const auto before = std::count_if(
+        w.devices.begin(), w.devices.end(), [&](const fleet::Device& d) { return d.id < w.devices[i].id; });
+    w.devices[i].index = named ? static_cast<int>(before) : static_cast<int>(i);
+  }
+}
+
 Result<void> normalise_device(fleet::Worker& w, std::size_t i) {
   auto& d = w.devices[i];
   d.vendor = to_lower(d.vendor);
@@ -56,7 +72,6 @@ Result<void> normalise_device(fleet::Worker& w, std::size_t i) {
   if (d.framework.empty())
     return at(w, fmt::format("devices[{}].framework is missing for vendor \"{}\"", i, printable(d.vendor)));
   if (d.index < 0) return at(w, fmt::format("devices[{}].index is {}, must be 0 or more", i, d.index));
-  if (d.index == 0) d.index = static_cast<int>(i);
   if (d.id.empty()) d.id = fmt::format("{}:{}", d.framework, d.index);
   if (d.id.find('/') != std::string::npos)
     return at(w, fmt::format("devices[{}].id \"{}\" must not hold '/'", i, printable(d.id)));
@@ -64,6 +79,7 @@ Result<void> normalise_device(fleet::Worker& w, std::size_t i) {
     if (w.devices[k].id == d.id)
       return at(w, fmt::format("devices[{}] and devices[{}] have the same id \"{}\"", k, i, printable(d.id)));
   if (d.name.empty()) d.name = d.vendor;
+  if (auto ok = check_versions(d); !ok) return at(w, fmt::format("devices[{}].{}", i, ok.error().message));
   return check_used(w, fmt::format("devices[{}].", i), d.memory_used_bytes, d.memory_total_bytes);
 }
 
@@ -74,27 +90,17 @@ bool nobody(const FleetFile& file, Has&& has) {
   return true;
 }
 
-template <class Has>
-bool no_device(const FleetFile& file, Has&& has) {
-  return nobody(file, [&](const fleet::Worker& w) {
-    for (const auto& d : w.devices)
-      if (has(d)) return true;
-    return false;
-  });
-}
-
+/// What a file does not tell of a worker, the file does not carry, whatever it tells of another worker: a rule on it is
+/// not evaluated. Islands and model files only order plans, so that one worker that tells them is enough.
 std::set<std::string> lacking(const FleetFile& file) {
   std::set<std::string> out = file.not_carried;
-  const auto add = [&](bool lacks, const char* name) {
-    if (lacks) out.emplace(name);
-  };
-  add(nobody(file, [](const auto& w) { return w.engines.has_value(); }), "engines");
-  add(nobody(file, [](const auto& w) { return w.disk_free_bytes.has_value(); }), "disk");
-  add(nobody(file, [](const auto& w) { return !w.model_files.empty(); }), "files");
-  add(no_device(file, [](const auto& d) { return d.island.has_value(); }), "interconnect");
-  add(no_device(file, [](const auto& d) { return d.runtime_version.has_value(); }), "runtime_version");
-  add(no_device(file, [](const auto& d) { return d.driver_version.has_value(); }), "driver_version");
-  add(no_device(file, [](const auto& d) { return d.compute_capability.has_value(); }), "compute_capability");
+  for (const auto* input : {"engines", "disk", "runtime_version", "driver_version", "compute_capability"})
+    out.emplace(input);
+  if (nobody(file, [](const auto& w) { return !w.model_files.empty(); })) out.emplace("files");
+  if (nobody(file, [](const auto& w) {
+        return std::any_of(w.devices.begin(), w.devices.end(), [](const auto& d) { return d.island.has_value(); });
+      }))
+    out.emplace("interconnect");
   return out;
 }
 
@@ -139,6 +145,7 @@ Result<fleet::Worker> normalised(fleet::Worker w) {
   TRY_VOID(check_used(w, "", w.memory_used_bytes, w.memory_total_bytes));
   if (w.devices.size() > fleet::kDevicesMax)
     return at(w, fmt::format("devices has {} entries, at most {}", w.devices.size(), fleet::kDevicesMax));
+  number_devices(w);
   for (std::size_t i = 0; i < w.devices.size(); ++i) TRY_VOID(normalise_device(w, i));
   w.labels.emplace("os", w.os);
   w.labels.emplace("arch", w.arch);
@@ -154,29 +161,37 @@ Result<FleetFile> normalised(FleetFile file) {
     if (!ids.insert(w.id).second) return at(w, fmt::format("another worker has the id \"{}\" too", printable(w.id)));
   }
   for (const auto& [name, list] : file.occupants) {
-    const bool known = !nobody(file, [&](const auto& w) { return w.name == name; });
-    if (!known) return invalid(fmt::format("occupants: there is no worker \"{}\"", printable(name)));
+    const auto on =
+        std::find_if(file.workers.begin(), file.workers.end(), [&](const fleet::Worker& w) { return w.name == name; });
+    if (on == file.workers.end()) return invalid(fmt::format("occupants: there is no worker \"{}\"", printable(name)));
+    TRY_VOID(check_occupants(*on, list));
   }
   return file;
 }
 
 Result<FleetFile> read_fleet_file(std::string_view text) {
   TRY(auto file, from_yaml<FleetFile>(text, Strictness::kStrict));
+  TRY_VOID(check_printable(file));
   return normalised(std::move(file));
 }
 
 Result<fleet::Worker> read_profile(std::string_view text) {
   TRY(auto worker, from_yaml<fleet::Worker>(text, Strictness::kStrict));
+  TRY_VOID(check_printable(worker));
   worker.simulated = true;
   return normalised(std::move(worker));
 }
 
 Result<DeploymentFile> read_deployment_file(std::string_view text) {
-  return from_yaml<DeploymentFile>(text, Strictness::kStrict);
+  TRY(auto file, from_yaml<DeploymentFile>(text, Strictness::kStrict));
+  TRY_VOID(check_printable(file));
+  return file;
 }
 
 Result<ScenarioFile> read_scenario_file(std::string_view text) {
   TRY(auto scenario, from_yaml<ScenarioFile>(text, Strictness::kStrict));
+  TRY_VOID(check_printable(scenario.fleet));
+  TRY_VOID(check_printable(scenario.request));
   TRY(scenario.fleet, normalised(std::move(scenario.fleet)));
   return scenario;
 }
@@ -186,8 +201,7 @@ Result<fleet::FleetSnapshot> to_snapshot(const FleetFile& file) {
   for (const auto& w : file.workers) {
     std::vector<fleet::Occupant> occupants;
     if (const auto found = file.occupants.find(w.name); found != file.occupants.end()) occupants = found->second;
-    for (auto& o : occupants)
-      if (o.claim.worker.empty()) o.claim.worker = w.id;
+    for (auto& o : occupants) o.claim.worker = w.id;
     TRY(auto entry, fleet::make_entry(w, std::move(occupants)));
     entries.push_back(std::move(entry));
   }
@@ -195,6 +209,10 @@ Result<fleet::FleetSnapshot> to_snapshot(const FleetFile& file) {
 }
 
 Result<fleet::Request> to_request(DeploymentFile file, const ReadFacts& read) {
+  if (!is_name(file.name))
+    return invalid(
+        fmt::format("name is \"{}\", must be 1 to 63 of a-z, 0-9, '-', '.', '_', starting with a letter or digit",
+                    printable(file.name)));
   fleet::Request r;
   r.deployment = file.name;
   r.model = file.model.empty() ? file.name : file.model;

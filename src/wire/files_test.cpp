@@ -98,10 +98,117 @@ TEST_CASE("a fleet file becomes a snapshot that says what it does not carry") {
   const auto snapshot = to_snapshot(*file);
   REQUIRE(snapshot.has_value());
   CHECK(snapshot->size() == 1);
-  CHECK_FALSE(snapshot->carries("engines"));
-  auto more = *file;
-  more.workers[0].engines.emplace();
-  CHECK(to_snapshot(more).value().carries("engines"));
+  for (const auto* input : {"engines", "disk", "runtime_version", "driver_version", "compute_capability"})
+    CHECK_FALSE(snapshot->carries(input));
+  CHECK(snapshot->carries("os"));
+}
+
+TEST_CASE("what one worker tells is no reason to ask it of another") {
+  const auto bare = read_fleet_file(
+      "workers:\n  - {name: a, os: linux, arch: amd64, memory_total_bytes: 1GiB, devices: [{vendor: nvidia, "
+      "memory_total_bytes: 1GiB}]}\n");
+  REQUIRE_MESSAGE(bare.has_value(), bare.error().message);
+  auto more = *bare;
+  more.workers.push_back(more.workers[0]);
+  more.workers[1].name = more.workers[1].id = "z";
+  more.workers[1].state = fleet::WorkerState::kNotReady;
+  more.workers[1].engines.emplace();
+  more.workers[1].disk_free_bytes = 0;
+  auto& device = more.workers[1].devices[0];
+  device.runtime_version = device.driver_version = device.compute_capability = "12.4";
+  CHECK(to_snapshot(more).value().not_carried() == to_snapshot(*bare).value().not_carried());
+}
+
+TEST_CASE("the order of devices that have ids says nothing, and an index that is given stays") {
+  const auto hash_of = [](const std::string& devices) {
+    const auto file = read_fleet_file(fmt::format(
+        "workers:\n  - {{name: a, os: linux, arch: amd64, memory_total_bytes: 1GiB, devices: [{}]}}\n", devices));
+    REQUIRE_MESSAGE(file.has_value(), file.error().message);
+    return to_snapshot(*file).value().hash();
+  };
+  const std::string x = "{id: x, vendor: nvidia, memory_total_bytes: 1GiB}";
+  const std::string y = "{id: y, vendor: nvidia, memory_total_bytes: 2GiB}";
+  CHECK(hash_of(x + ", " + y) == hash_of(y + ", " + x));
+  const std::string zero = "{index: 0, vendor: nvidia, memory_total_bytes: 1GiB}";
+  const std::string one = "{index: 1, vendor: nvidia, memory_total_bytes: 2GiB}";
+  CHECK(hash_of(zero + ", " + one) == hash_of(one + ", " + zero));
+  const auto w = read_profile(std::string(kHead) + "devices: [" + one + ", " + zero + "]\n");
+  REQUIRE_MESSAGE(w.has_value(), w.error().message);
+  CHECK(w->devices[0].index == 1);
+  CHECK(w->devices[0].id == "cuda:1");
+  CHECK(w->devices[1].index == 0);
+  CHECK(w->devices[1].id == "cuda:0");
+}
+
+TEST_CASE("occupants sit on their worker and its devices, each once") {
+  const auto error = [](const std::string& occupants) {
+    return fleet_error(
+        "workers:\n  - {name: a, os: linux, arch: amd64, memory_total_bytes: 1GiB, devices: [{id: g0, vendor: nvidia, "
+        "memory_total_bytes: 1GiB}]}\noccupants:\n  a: [" +
+        occupants + "]\n");
+  };
+  CHECK(error("{id: i, claim: {devices: [{device: g0, bytes: 1}]}}") == "no error");
+  CHECK(error("{id: i, claim: {worker: a, memory_bytes: 1}}") == "no error");
+  CHECK(error("{id: i, claim: {devices: [{device: typo, bytes: 1}]}}") ==
+        "occupants.a[0].claim.devices: the worker has no device \"typo\", it has g0");
+  CHECK(error("{id: i, observed: [{device: typo, bytes: 1}]}") ==
+        "occupants.a[0].observed: the worker has no device \"typo\", it has g0");
+  CHECK(error("{id: i, claim: {devices: [{device: g0, bytes: 1}, {device: g0, bytes: 1}]}}") ==
+        "occupants.a[0].claim.devices names device \"g0\" twice");
+  CHECK(error("{id: i, claim: {worker: b}}") == "occupants.a[0].claim.worker is \"b\", must be \"a\" or left out");
+  CHECK(error("{id: i}, {id: i}") == "occupants.a[1].id is \"i\", which another one has too");
+  CHECK(error("{kind: foreign}") == "occupants.a[0].id is missing");
+}
+
+TEST_CASE("architectures and versions are checked, by vendor where vendors differ") {
+  const auto arch = [](const std::string& name) {
+    return profile_error("name: a\nos: linux\narch: " + name + "\nmemory_total_bytes: 1\n");
+  };
+  CHECK(arch("X86_64") == "no error");
+  CHECK(arch("aarch64") == "no error");
+  CHECK(arch("riscv64") == "worker \"a\": arch is \"riscv64\", must be amd64 (x86_64) or arm64 (aarch64)");
+  const auto nvidia = [](const std::string& more) {
+    return profile_error(with_device("vendor: nvidia, memory_total_bytes: 1, " + more));
+  };
+  CHECK(nvidia("runtime_version: 12.4, driver_version: 550.54.15, compute_capability: 8.9") == "no error");
+  CHECK(nvidia("runtime_version: banana") ==
+        "worker \"a\": devices[0].runtime_version is \"banana\", must be numbers with dots like 12.4");
+  CHECK(nvidia("driver_version: 12..4") ==
+        "worker \"a\": devices[0].driver_version is \"12..4\", must be numbers with dots like 12.4");
+  CHECK(nvidia("compute_capability: sm_90") ==
+        "worker \"a\": devices[0].compute_capability is \"sm_90\", must be numbers with a dot like 8.9");
+  const auto ascend = [](const std::string& more) {
+    return profile_error(with_device("vendor: ascend, memory_total_bytes: 1, " + more));
+  };
+  CHECK(ascend("runtime_version: 8.0.RC3, compute_capability: 910b3") == "no error");
+  CHECK(ascend("driver_version: new") ==
+        "worker \"a\": devices[0].driver_version is \"new\", must be a version that "
+        "begins with a number, like 12.4");
+}
+
+TEST_CASE("no text of a file can steer a terminal") {
+  CHECK(profile_error(with_device(R"(vendor: nvidia, memory_total_bytes: 1, name: "NV\e[31m")")) ==
+        "$.devices[0].name is \"NV\\x1b[31m\", which has a control character");
+  CHECK(profile_error(std::string(kHead) + R"(labels: {"a\e": b})" + "\n") ==
+        "$.labels has the key \"a\\x1b\", which has a control character");
+  CHECK(fleet_error(R"({"workers": [], "not_carried": ["\u001b"]})") ==
+        "$.not_carried holds \"\\x1b\", which has a control character");
+  const auto deployment = read_deployment_file(R"({"name": "m", "restriction": {"devices": ["a/\u001b"]}})");
+  REQUIRE_FALSE(deployment.has_value());
+  CHECK(deployment.error().message == "$.restriction.devices[0] is \"a/\\x1b\", which has a control character");
+}
+
+TEST_CASE("a deployment's name is a name") {
+  const auto none = [](const FactsFrom&) -> Result<fleet::ModelFacts> { return invalid("not asked"); };
+  for (const std::string& name : {std::string("A b"), std::string("-x"), std::string(64, 'a')}) {
+    DeploymentFile file;
+    file.name = name;
+    const auto request = to_request(file, none);
+    REQUIRE_FALSE(request.has_value());
+    CHECK(request.error().message ==
+          fmt::format("name is \"{}\", must be 1 to 63 of a-z, 0-9, '-', '.', '_', starting with a letter or digit",
+                      name));
+  }
 }
 
 TEST_CASE("a deployment file becomes a canonical request, facts come from one place") {

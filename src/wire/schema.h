@@ -92,6 +92,11 @@ boost::json::value encode(const Type& type, const void* value);
 /// Errors: kInvalid, with the path.
 Result<void> decode(const Type& type, void* out, const boost::json::value& v, const Path& path, Strictness strict);
 
+/// Errors: kInvalid for the first text or key that holds a control character.
+Result<void> check_texts(const Type& type, const void* value, const Path& path);
+/// Control characters of every text as \xNN.
+void make_printable(const Type& type, void* value);
+
 /// Whole documents; what wire/json.h and wire/yaml.h declare, without the type.
 std::string encode_text(const Type& type, const void* value);
 std::string encode_pretty(const Type& type, const void* value);

@@ -225,6 +225,18 @@ Result<void> check_characters(std::string_view text) {
   return {};
 }
 
+/// The parser's words for a tab there name everything but the tab; it finds it on that line or on the next.
+bool indented_by_tab(std::string_view text, int line) {
+  const auto lines = split(text, '\n');
+  for (const int at : {line - 2, line - 1}) {
+    if (at < 0 || static_cast<std::size_t>(at) >= lines.size()) continue;
+    const std::string_view found = lines[static_cast<std::size_t>(at)];
+    const std::string_view indentation = found.substr(0, found.find_first_not_of(" \t"));
+    if (indentation.find('\t') != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 Result<void> run(Builder& builder, std::string_view text) {
   try {
     std::istringstream stream{std::string(text)};
@@ -233,7 +245,9 @@ Result<void> run(Builder& builder, std::string_view text) {
     }
   } catch (const YAML::Exception& e) {
     if (builder.error()) return *builder.error();
-    return invalid(fmt::format("line {}: YAML: {}", e.mark.line + 1, printable(e.msg)));
+    const int line = e.mark.line + 1;
+    const std::string_view hint = indented_by_tab(text, line) ? "; tabs are not allowed for indentation" : "";
+    return invalid(fmt::format("line {}: YAML: {}{}", line, printable(e.msg), hint));
   }
   if (builder.error()) return *builder.error();
   return {};

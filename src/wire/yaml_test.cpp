@@ -132,6 +132,13 @@ TEST_CASE("nothing of a file is left out in silence") {
   CHECK(json_of("---\na: 1\n...\n") == R"({"a":1})");
 }
 
+TEST_CASE("a tab in the indentation is named, and other mistakes are not blamed on one") {
+  CHECK(json_of("a:\n\tb: 1\n").ends_with("; tabs are not allowed for indentation"));
+  CHECK(json_of("a:\n  b: 1\n\tc: 2\n").ends_with("; tabs are not allowed for indentation"));
+  CHECK(json_of("a: [1\n").find("tabs") == std::string::npos);
+  CHECK(json_of("a:\tb\nc: [1\n").find("tabs") == std::string::npos);
+}
+
 TEST_CASE("YAML is written in block style, doubtful texts in quotes") {
   CHECK(
       json_to_yaml(R"({"a":"x","b":[],"c":{},"d":[1,{"e":"no","f":[["1.10"]]}],"g":null,"h":{"i j":true}})").value() ==
