@@ -11,8 +11,7 @@ RuleOutcome disk_rule(const Context& context, const WorkerEntry& entry, const St
   const auto& worker = entry.worker;
   if (!worker.disk_free_bytes) return RuleOutcome::source_lacks();
   Bytes need = chain.install_bytes;
-  const bool present =
-      std::binary_search(worker.model_files.begin(), worker.model_files.end(), file_key(context.request.source));
+  const bool present = std::binary_search(worker.model_files.begin(), worker.model_files.end(), context.model_file);
   const bool local = context.request.source.kind == "local";
   if (!present && !local && context.request.facts) need += context.request.facts->weight_bytes.value_or(Bytes());
   if (need <= *worker.disk_free_bytes) return RuleOutcome::pass();

@@ -20,7 +20,7 @@ std::uint64_t device_count(const Context&, const Ledger&, const Candidate& c) { 
 
 // 0: one device, or all in one island. 1: islands are not told. 2: over islands.
 std::uint64_t interconnect(const Context& context, const Ledger&, const Candidate& c) {
-  if (c.positions.size() < 2 || !context.snapshot.carries("interconnect")) return 0;
+  if (c.positions.size() < 2 || !context.carries_interconnect) return 0;
   const auto& devices = c.entry->worker.devices;
   const auto& first = devices[c.positions.front()].island;
   if (!first) return 1;
@@ -30,10 +30,10 @@ std::uint64_t interconnect(const Context& context, const Ledger&, const Candidat
 }
 
 std::uint64_t bytes_to_fetch(const Context& context, const Ledger&, const Candidate& c) {
-  const auto& files = c.entry->worker.model_files;
   Bytes bytes = c.chain->install_bytes;
-  const bool present = std::binary_search(files.begin(), files.end(), file_key(context.request.source));
-  if (!present && context.request.facts && context.snapshot.carries("files"))
+  if (!context.carries_files || !context.request.facts) return bytes.value;
+  const auto& files = c.entry->worker.model_files;
+  if (!std::binary_search(files.begin(), files.end(), context.model_file))
     bytes += context.request.facts->weight_bytes.value_or(Bytes());
   return bytes.value;
 }

@@ -161,6 +161,9 @@ Context make_context(const FleetSnapshot& snapshot,
                   .policy = policy,
                   .catalog = catalog,
                   .strategy = canonical_request.strategy.value_or(policy.default_strategy)};
+  context.model_file = file_key(canonical_request.source);
+  context.carries_files = snapshot.carries("files");
+  context.carries_interconnect = snapshot.carries("interconnect");
   resolve_selection(context);
   add_options(context);
   return context;

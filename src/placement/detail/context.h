@@ -77,6 +77,9 @@ struct Context {
   std::uint32_t group_size = 0;  // devices per replica under `use: all`; 0 otherwise
   RuleOutcome uneven;            // reject under `use: all` when the selection does not split
   std::set<std::string> used_accept;
+  std::string model_file;  // file_key() of the request's source
+  bool carries_files = true;
+  bool carries_interconnect = true;
 
   /// Turns a reject or unknown that the request accepts into a warn.
   RuleOutcome accepted(RuleOutcome outcome);

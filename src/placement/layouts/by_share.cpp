@@ -73,14 +73,13 @@ void add_ranks(const LayoutInput& input,
   Candidate c = make_candidate(input, layout);
   c.tensor_parallel = tp;
   c.memory_claim = input.uncertain ? rank->host.expected : rank->host.high;
-  for (const auto position : positions) {
-    const Bytes total = input.entry.worker.devices[position].memory_total_bytes;
-    const Share share = share_of(total, need, input.option.settings.utilization);
-    if (share.below_need) return add_below_need(input, position, share, need, answer);
-    // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
-    c.claims.push_back(share.claim > total ? need : share.claim);
-    c.utilization = share.utilization;
-  }
+  // Devices of one type have one size.
+  const Bytes total = input.entry.worker.devices[positions.front()].memory_total_bytes;
+  const Share share = share_of(total, need, input.option.settings.utilization);
+  if (share.below_need) return add_below_need(input, positions.front(), share, need, answer);
+  // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
+  c.claims.assign(positions.size(), share.claim > total ? need : share.claim);
+  c.utilization = share.utilization;
   c.positions = std::move(positions);
   auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, layout);
   if (shortfall.outcome.outcome == Outcome::kPass) {

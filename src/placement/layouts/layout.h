@@ -103,6 +103,21 @@ std::optional<std::uint32_t> fixed_device_count(const Context& context);
 /// yet (unknown); nothing when the strategies answer.
 std::optional<Shortfall> refused_sizes(const LayoutInput& input);
 /// Groups of `use: all` still free on this ledger; otherwise the whole usable list as one.
-std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input);
+class SelectionGroups {
+ public:
+  using Group = std::span<const std::uint16_t>;
+  SelectionGroups() = default;
+  SelectionGroups(SelectionGroups&&) = default;  // a copy's group would lie in the original
+  SelectionGroups& operator=(SelectionGroups&&) = delete;
+  [[nodiscard]] const Group* begin() const { return &group_; }
+  [[nodiscard]] const Group* end() const { return &group_ + (there_ ? 1 : 0); }
+
+ private:
+  friend SelectionGroups selection_groups(const LayoutInput& input);
+  std::vector<std::uint16_t> owned_;
+  Group group_;  // of owned_, or of LayoutInput::usable
+  bool there_ = false;
+};
+SelectionGroups selection_groups(const LayoutInput& input);
 
 }  // namespace berth::placement

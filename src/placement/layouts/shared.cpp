@@ -135,22 +135,25 @@ std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   return std::nullopt;
 }
 
-std::vector<std::vector<std::uint16_t>> selection_groups(const LayoutInput& input) {
+SelectionGroups selection_groups(const LayoutInput& input) {
   const std::uint32_t size = input.context.group_size;
-  if (size == 0) return {std::vector<std::uint16_t>(input.usable.begin(), input.usable.end())};
+  SelectionGroups out;
+  if (size == 0) {
+    out.group_ = input.usable;
+    out.there_ = true;
+    return out;
+  }
   // Disjoint groups by island, then id; the n-th replica on this worker takes the n-th group.
-  std::vector<std::uint16_t> ordered(input.usable.begin(), input.usable.end());
+  const std::size_t from = std::size_t(input.ledger.replicas) * size;
+  if (input.usable.size() % size != 0 || from + size > input.usable.size()) return out;
+  out.owned_.assign(input.usable.begin(), input.usable.end());
   const auto& devices = input.entry.worker.devices;
-  std::sort(ordered.begin(), ordered.end(), [&](std::uint16_t a, std::uint16_t b) {
+  std::sort(out.owned_.begin(), out.owned_.end(), [&](std::uint16_t a, std::uint16_t b) {
     return std::tie(devices[a].island, devices[a].id) < std::tie(devices[b].island, devices[b].id);
   });
-  std::vector<std::vector<std::uint16_t>> groups;
-  if (ordered.size() % size != 0) return groups;
-  const std::size_t from = std::size_t(input.ledger.replicas) * size;
-  if (from + size > ordered.size()) return groups;
-  const auto first = ordered.begin() + static_cast<std::ptrdiff_t>(from);
-  groups.emplace_back(first, first + size);
-  return groups;
+  out.group_ = std::span(out.owned_).subspan(from, size);
+  out.there_ = true;
+  return out;
 }
 
 }  // namespace berth::placement
