@@ -1,10 +1,14 @@
 #include "cli/inputs.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
+#include <memory>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -12,21 +16,31 @@ namespace berth::cli {
 namespace fs = std::filesystem;
 
 Result<std::string> read_text_file(const std::string& path, std::size_t max) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) return invalid(fmt::format("{} is a folder, not a file", printable(path)));
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
+  // Not blocking: a pipe that nobody writes to would be waited for without end.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) {
     const Code code = errno == EACCES ? Code::kForbidden : Code::kNotFound;
     return fail(code, fmt::format("cannot read {}: {}", printable(path), std::strerror(errno)));
   }
+  const std::unique_ptr<const int, void (*)(const int*)> closed(&fd, [](const int* open) { ::close(*open); });
+  struct stat info{};
+  if (::fstat(fd, &info) != 0)
+    return fail(Code::kUnavailable, fmt::format("cannot read {}: {}", printable(path), std::strerror(errno)));
+  if (S_ISDIR(info.st_mode)) return invalid(fmt::format("{} is a folder, not a file", printable(path)));
+  if (!S_ISREG(info.st_mode))
+    return invalid(fmt::format("{} is not a regular file: write what it gives to a file first", printable(path)));
   std::string text;
   char buffer[16384];
-  while (file.read(buffer, sizeof buffer) || file.gcount() > 0) {
-    text.append(buffer, static_cast<std::size_t>(file.gcount()));
+  while (true) {
+    const auto n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0)
+      return fail(Code::kUnavailable, fmt::format("cannot read {}: {}", printable(path), std::strerror(errno)));
+    if (n == 0) return text;
+    text.append(buffer, static_cast<std::size_t>(n));
     if (text.size() > max)
       return fail(Code::kTooLarge, fmt::format("{} is larger than {} bytes, the limit", printable(path), max));
   }
-  return text;
 }
 
 Result<wire::FleetFile> load_fleet(const std::string& path, const std::vector<std::string>& profiles) {
