@@ -32,8 +32,8 @@ Shortfall across_workers_shortfall(const Option& option) {
           Bytes()};
 }
 
-/// `any`: one candidate is enough, whichever.
-LayoutAnswer run_layouts(const LayoutInput& input, bool any = false) {
+/// `one_device_wins`: under this key nothing beats a plan with all layers on one device.
+LayoutAnswer run_layouts(const LayoutInput& input, bool one_device_wins) {
   LayoutAnswer answer;
   if (!input.type.cpu) {
     if (auto refused = refused_sizes(input)) {
@@ -47,7 +47,8 @@ LayoutAnswer run_layouts(const LayoutInput& input, bool any = false) {
     if (row.needs_devices && input.usable.empty()) continue;
     if (std::find(known.begin(), known.end(), row.name) == known.end()) continue;
     row.strategy(input, answer);
-    if (any && !answer.candidates.empty()) break;
+    if (answer.candidates.empty() || input.purpose == Purpose::kAll) continue;
+    if (input.purpose == Purpose::kAny || (one_device_wins && row.name == "single_device")) break;
   }
   return answer;
 }
@@ -165,7 +166,7 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
       if (context_.uneven.outcome == Outcome::kReject)
         answer.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
       else
-        answer = run_layouts(input);
+        answer = run_layouts(input, order_.one_device_wins());
       j.disk = disk_rule(context_, *worker.entry, chain);
       for (auto& c : answer.candidates) {
         order_.fill(context_, ledger, c);
@@ -208,9 +209,10 @@ bool Search::something_unknown() const {
   return false;
 }
 
-/// Calls `visit(LayoutInput)` for each option and device type that nothing static rules out; stops when it says so.
+/// Calls `visit(LayoutAnswer)` for each option and device type that nothing static rules out, until it returns false.
 template <class Visit>
-void Search::each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Visit&& visit) {
+void Search::each_layout(
+    const WorkerEval& worker, const Ledger& ledger, bool uncertain, Purpose purpose, Visit&& visit) {
   if (context_.uneven.outcome == Outcome::kReject) return;
   for (std::size_t i = 0; i < context_.options.size(); ++i) {
     for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
@@ -220,15 +222,15 @@ void Search::each_layout(const WorkerEval& worker, const Ledger& ledger, bool un
                                    disk_rule(context_, *worker.entry, chain).outcome == Outcome::kReject;
       if (out_of_question) continue;
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
-      if (!visit(LayoutInput{context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain}))
-        return;
+      const LayoutInput input{
+          context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain, purpose};
+      if (!visit(run_layouts(input, order_.one_device_wins()))) return;
     }
   }
 }
 
 void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out) {
-  each_layout(worker, ledger, uncertain, [&](const LayoutInput& input) {
-    auto answer = run_layouts(input);
+  each_layout(worker, ledger, uncertain, Purpose::kAll, [&](LayoutAnswer&& answer) {
     for (auto& c : answer.candidates) {
       order_.fill(context_, ledger, c);
       out.push_back(std::move(c));
@@ -240,8 +242,8 @@ void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncerta
 bool Search::fits_on(const WorkerEval& worker, const Ledger& ledger) {
   if (!worker.open) return false;
   bool fits = false;
-  each_layout(worker, ledger, false, [&](const LayoutInput& input) {
-    fits = !run_layouts(input, true).candidates.empty();
+  each_layout(worker, ledger, false, Purpose::kAny, [&](const LayoutAnswer& answer) {
+    fits = !answer.candidates.empty();
     return !fits;
   });
   return fits;
@@ -249,12 +251,15 @@ bool Search::fits_on(const WorkerEval& worker, const Ledger& ledger) {
 
 std::optional<Candidate> Search::best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain) {
   if (!worker.open) return std::nullopt;
-  std::vector<Candidate> all;
-  all_on(worker, ledger, uncertain, all);
-  if (all.empty()) return std::nullopt;
-  const auto best = std::min_element(
-      all.begin(), all.end(), [&](const Candidate& a, const Candidate& b) { return order_.before(a, b); });
-  return std::move(*best);
+  std::optional<Candidate> best;
+  each_layout(worker, ledger, uncertain, Purpose::kBest, [&](LayoutAnswer&& answer) {
+    for (auto& c : answer.candidates) {
+      order_.fill(context_, ledger, c);
+      if (!best || order_.before(c, *best)) best = std::move(c);
+    }
+    return true;
+  });
+  return best;
 }
 
 }  // namespace berth::placement

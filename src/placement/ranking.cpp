@@ -108,6 +108,20 @@ KeyOrder::KeyOrder(const Policy& policy) {
     else
       parts_.push_back(&*at);
   }
+  one_device_wins_ = devices_decide();
+}
+
+/// Before the number of devices, only parts that are equal on one worker or favour layers on devices.
+bool KeyOrder::devices_decide() const {
+  bool layers_seen = false;
+  for (const Part* part : parts_) {
+    if (part->name == "devices") return layers_seen;
+    layers_seen = layers_seen || part->name == "layers_on_devices";
+    const bool same_on_a_worker =
+        part->value == engine_order || part->value == layers_on_host || part->value == one || part->value == zero;
+    if (!same_on_a_worker) return false;
+  }
+  return false;
 }
 
 void KeyOrder::fill(const Context& context, const Ledger& ledger, Candidate& candidate) const {

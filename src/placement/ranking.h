@@ -20,11 +20,16 @@ class KeyOrder {
   [[nodiscard]] bool before(const Candidate& a, const Candidate& b) const;
   [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
   [[nodiscard]] const std::vector<std::string>& unknown() const { return unknown_; }
+  /// True when, of the plans for one worker, those with all layers on one device rank before all others: other layouts
+  /// need not be looked at once there is one.
+  [[nodiscard]] bool one_device_wins() const { return one_device_wins_; }
 
  private:
+  [[nodiscard]] bool devices_decide() const;
   struct Part;
   std::vector<const Part*> parts_;
   std::vector<std::string> unknown_;
+  bool one_device_wins_ = false;
 };
 
 }  // namespace berth::placement

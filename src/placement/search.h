@@ -73,7 +73,7 @@ class Search {
   std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
   [[nodiscard]] std::optional<Candidate> judged_best(const WorkerEval& worker) const;
   template <class Visit>
-  void each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Visit&& visit);
+  void each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Purpose purpose, Visit&& visit);
   void all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out);
   std::uint32_t count_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::uint32_t enough);
   std::uint32_t count_exact(const WorkerEval& worker,

@@ -211,6 +211,7 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
       const bool last = g == most || g == group.size();
       if (!last && !could_hold(input, c.positions, total)) continue;
       if (!could_hold(input, c.positions, total)) {
+        if (input.purpose != Purpose::kJudge) continue;
         c.layers = in_proportion(input, c.positions, total);
         if (try_split(input, c, answer, true)) answer.candidates.push_back(std::move(c));
         continue;

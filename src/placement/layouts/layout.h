@@ -48,6 +48,14 @@ struct Candidate {
   Key key{};               // in the order of Policy::plan_key
 };
 
+/// What the answer is for: strategies may leave out what nobody reads.
+enum class Purpose {
+  kJudge,  // the best candidate, or the nearest shortfall
+  kBest,   // the best candidate
+  kAny,    // whether there is one
+  kAll,    // every candidate
+};
+
 struct LayoutInput {
   Context& context;
   const Option& option;
@@ -57,6 +65,7 @@ struct LayoutInput {
   const StaticChain& chain;
   std::span<const std::uint16_t> usable;  // positions of this type that the restriction admits, most allocatable first
   bool uncertain = false;                 // claim `expected` instead of `high`
+  Purpose purpose = Purpose::kJudge;
 };
 
 /// The outcomes of layout, memory, RAM and disk when a strategy finds nothing, and how far off it was. The words are
