@@ -269,6 +269,25 @@ class KnowsItsFlags(unittest.TestCase):
         self.assertEqual(params.sampling.temp, 0.5)
         self.assertEqual(params.flash_attn_type, xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED)
 
+    def test_the_older_switches_of_loading_and_logging_arrive(self):
+        import xllamacpp
+
+        launcher = load_launcher()
+        mode = xllamacpp.llama_load_mode
+        for line, wanted in [
+            ("--mlock", mode.LLAMA_LOAD_MODE_MMAP_MLOCK),
+            ("--no-mmap", mode.LLAMA_LOAD_MODE_NONE),
+            ("--no-mmap --mlock", mode.LLAMA_LOAD_MODE_MLOCK),
+            ("--mlock --no-mmap", mode.LLAMA_LOAD_MODE_MLOCK),
+            ("--no-mmap --mmap", mode.LLAMA_LOAD_MODE_MMAP),
+        ]:
+            params = xllamacpp.CommonParams()
+            launcher.fill(xllamacpp, params, launcher.parse(line.split()))
+            self.assertEqual(params.load_mode, wanted, line)
+        params = xllamacpp.CommonParams()
+        launcher.fill(xllamacpp, params, launcher.parse(["--verbose"]))
+        self.assertGreater(params.verbosity, 1000)
+
     def test_the_catalog_names_no_flag_that_is_not_here(self):
         with open(os.path.join(ROOT, "src/engines/catalog/llama.cpp.yaml"), encoding="utf-8") as file:
             text = file.read()
