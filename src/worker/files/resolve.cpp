@@ -130,10 +130,13 @@ Result<ModelFile> resolve_model(const fleet::ModelSource& source, const std::vec
     if (!real.has_value()) continue;
     if (const auto relative = below(path, *real)) return inspect(*real, *relative, path);
   }
+  const std::string folder = std::filesystem::path(path).parent_path().string();
   return fail(Code::kForbidden,
-              fmt::format("model path {} is not under a model root of this worker ({})",
+              fmt::format("model path {} is not under a model root of this worker ({}): start the worker, or `berth "
+                          "up`, with --model-root {}",
                           printable(source.path),
-                          roots.empty() ? "none is configured" : join(roots, ", ")));
+                          roots.empty() ? "none is configured" : join(roots, ", "),
+                          printable(folder)));
 }
 
 Result<std::string> content_id(const std::string& path) {

@@ -2,8 +2,10 @@
 #include <sys/wait.h>
 
 #include <doctest/doctest.h>
+#include <filesystem>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "worker/supervise/instance_record.h"
 #include "worker/supervise/supervisor_testing.h"
 
@@ -151,6 +153,55 @@ TEST_CASE("a stop goes on after a restart") {
   machine.restart();
   CHECK(machine.report("i1").status.state == InstanceState::kStopping);
   CHECK(machine.until_gone("i1"));
+}
+
+TEST_CASE("an instance is gone only with its cgroup, which the kernel may hold a moment longer") {
+  Machine machine;
+  machine.options.cgroup_root = "";
+  machine.restart();
+  machine.supervisor.reset();
+  // A folder that cannot be removed while something is in it, as a cgroup is.
+  machine.folder.write("cgroups/i1.x/process", "");
+  const auto store = RecordStore::open(machine.folder.path("state/instances"));
+  InstanceRecord record{.instance = "i1", .name = "i1", .attempt = 1, .stopping = true};
+  record.cgroup = machine.folder.path("cgroups/i1.x");
+  REQUIRE(store->save(record));
+  machine.restart();
+  for (int i = 0; i < 5; ++i) {
+    machine.clock.advance(std::chrono::seconds(1));
+    machine.supervisor->tick(machine.clock.now());
+  }
+  CHECK_FALSE(machine.report("i1").gone);
+  CHECK(store->load_all()->records.size() == 1);
+  SUBCASE("it lets go") {
+    std::filesystem::remove(machine.folder.path("cgroups/i1.x/process"));
+    CHECK(machine.until_gone("i1"));
+    CHECK_FALSE(std::filesystem::exists(record.cgroup));
+  }
+  SUBCASE("it never does") {
+    machine.clock.advance(std::chrono::minutes(1));
+    CHECK(machine.until_gone("i1"));
+    CHECK(std::filesystem::exists(record.cgroup));
+  }
+  CHECK(store->load_all()->records.empty());
+}
+
+TEST_CASE("cgroups left over by this worker are swept at its start, those of others and those in use stay") {
+  if (::geteuid() != 0) return;
+  Machine machine;
+  machine.options.cgroup_root = machine.folder.path("sys");
+  machine.folder.write("sys/cgroup.controllers", "");
+  machine.folder.write("sys/berth/cgroup.procs", "");
+  const std::string owner = "." + Hasher().add(machine.options.state_dir).finish().text().substr(0, 8);
+  const std::string base = machine.folder.path("sys/berth/");
+  for (const std::string& name : {"old" + owner, std::string("old.other"), "used" + owner})
+    std::filesystem::create_directories(base + name);
+  machine.folder.write("sys/berth/used" + owner + "/process", "");
+  machine.restart();
+  CHECK_FALSE(std::filesystem::exists(base + "old" + owner));
+  CHECK(std::filesystem::exists(base + "old.other"));
+  CHECK(std::filesystem::exists(base + "used" + owner));
+  CHECK(machine.adopted.size() == 2);
 }
 
 TEST_CASE("two agents do not share a state folder, and a torn record is put aside") {

@@ -73,6 +73,13 @@ Result<std::string> Cgroups::make(const std::string& name) const {
   return folder;
 }
 
+std::vector<std::string> Cgroups::ending_in(const std::string& suffix) const {
+  std::vector<std::string> found;
+  for (std::string& folder : folders_in(base_))
+    if (folder.ends_with(suffix)) found.push_back(std::move(folder));
+  return found;
+}
+
 std::vector<std::int64_t> cgroup_processes(const std::string& folder) {
   std::vector<std::int64_t> pids;
   if (!folder.empty()) collect(folder, 0, pids);

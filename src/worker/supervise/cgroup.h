@@ -19,6 +19,8 @@ class Cgroups {
 
   /// Makes the folder of an instance; it may exist. `name` is an instance id.
   [[nodiscard]] Result<std::string> make(const std::string& name) const;
+  /// Folders of instances whose name ends in `suffix`.
+  [[nodiscard]] std::vector<std::string> ending_in(const std::string& suffix) const;
   [[nodiscard]] const std::string& base() const { return base_; }
 
  private:

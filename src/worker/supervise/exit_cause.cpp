@@ -1,5 +1,6 @@
 #include "worker/supervise/exit_cause.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <optional>
@@ -56,15 +57,61 @@ constexpr std::array kPhrases{
 
 constexpr std::size_t kLastLines = 5;
 
+// What debuggers and runtimes print around a crash: where, never why. Lower case.
+constexpr std::array<std::string_view, 14> kNoise{
+    "[new lwp",
+    "[thread debugging",
+    "[inferior ",
+    "using host libthread_db",
+    "warning:",
+    "in ?? (",
+    "backtrace",
+    "stack trace",
+    "to disable auto debuginfod",
+    "this gdb supports",
+    "enable debuginfod",
+    "../sysdeps/",
+    "core dumped",
+    "could not attach",
+};
+
 struct Found {
   std::string_view cause;
   std::string line;
 };
 
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// "#3  0x… in f ()", "38 in ../sysdeps/x.c", "38\t../sysdeps/x.c: No such file", "lib.so(+0x1f) [0x7f…]".
+bool is_noise(const std::string& line) {
+  const std::string lower = to_lower(line);
+  if (std::any_of(kNoise.begin(), kNoise.end(), [&](auto n) { return lower.find(n) != std::string::npos; }))
+    return true;
+  if (line.size() > 1 && line.front() == '#' && line[1] >= '0' && line[1] <= '9') return true;
+  if (lower.starts_with("0x")) return true;
+  const auto gap = line.find_first_of(" \t");
+  if (gap != std::string::npos && line[gap] == '\t' && all_digits(std::string_view(line).substr(0, gap))) return true;
+  return lower.ends_with("]") && lower.find("[0x") != std::string::npos;
+}
+
 std::optional<Found> search(const std::vector<std::string>& lines) {
   for (const Phrase& phrase : kPhrases)
     for (const std::string& line : lines)
       if (to_lower(line).find(phrase.text) != std::string::npos) return Found{phrase.cause, line};
+  return std::nullopt;
+}
+
+/// What an engine says as it aborts: the failed check, ahead of what is printed after it.
+std::optional<std::string> failed_check(const std::vector<std::string>& lines) {
+  constexpr std::array<std::string_view, 5> kChecks{
+      "ggml_assert(", "ggml_abort", "assertion", "terminate called", "what():"};
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    const std::string lower = to_lower(*line);
+    if (std::any_of(kChecks.begin(), kChecks.end(), [&](auto c) { return lower.find(c) != std::string::npos; }))
+      return *line;
+  }
   return std::nullopt;
 }
 
@@ -95,8 +142,10 @@ std::string ending(const ExitStatus& exit) {
 std::string_view cause_of(const ExitFacts& facts, const std::optional<Found>& found) {
   // SIGKILL comes from outside: the log cannot know.
   if (facts.exit.signal == SIGKILL) return facts.kernel_oom_kill ? kOutOfMemory : kSignal;
+  // A crash is a crash, whatever was read on the way to it; only want of memory is a cause of crashes.
+  if (facts.exit.signal && !(found && found->cause == kOutOfMemory))
+    return facts.exit.signal == SIGABRT ? kAborted : kSignal;
   if (found) return found->cause;
-  if (facts.exit.signal) return kSignal;
   return facts.exit.status ? kExit : kVanished;
 }
 
@@ -105,20 +154,26 @@ std::string_view cause_of(const ExitFacts& facts, const std::optional<Found>& fo
 fleet::ExitInfo classify_exit(const ExitFacts& facts) {
   std::vector<std::string> lines;
   for (const std::string& line : split(facts.log_tail, '\n'))
-    if (!trim(line).empty()) lines.emplace_back(trim(line));
+    if (std::string text(trim(line)); !text.empty() && !is_noise(text)) {
+      std::replace(text.begin(), text.end(), '\t', ' ');
+      lines.push_back(std::move(text));
+    }
   const auto found = search(lines);
   fleet::ExitInfo info;
   info.status = facts.exit.status;
   info.signal = facts.exit.signal;
   info.at = facts.at;
   info.cause = std::string(cause_of(facts, found));
-  const std::string why = found && info.cause == found->cause ? found->line : last_lines(lines);
+  const auto check = info.cause == kAborted ? failed_check(lines) : std::nullopt;
+  const std::string why = found && info.cause == found->cause ? found->line : check.value_or(last_lines(lines));
   info.message = why.empty() ? ending(facts.exit) : fmt::format("{}: {}", ending(facts.exit), shown(why));
   if (facts.exit.signal == SIGKILL && facts.kernel_oom_kill)
     info.message = "the kernel killed it because host memory ran out; " + info.message;
   return info;
 }
 
-bool repeats(std::string_view cause) { return cause == kConfiguration || cause == kModelUnreadable; }
+bool repeats(std::string_view cause) {
+  return cause == kConfiguration || cause == kModelUnreadable || cause == kAborted;
+}
 
 }  // namespace berth::worker

@@ -18,6 +18,7 @@ constexpr std::string_view kConfiguration = "configuration";
 constexpr std::string_view kRefused = "refused";
 constexpr std::string_view kNotReady = "not_ready";
 constexpr std::string_view kSignal = "signal";
+constexpr std::string_view kAborted = "aborted";  // SIGABRT: a check of the engine's own failed
 constexpr std::string_view kExit = "exit";
 constexpr std::string_view kVanished = "vanished";  // ended while no agent was there to see the status
 
@@ -34,7 +35,7 @@ struct ExitFacts {
 /// `message` holds the line that decided, or the last lines; control characters escaped.
 fleet::ExitInfo classify_exit(const ExitFacts& facts);
 
-/// The same program with the same input will end the same way: configuration and model errors.
+/// The same program with the same input will end the same way: configuration, model errors, failed checks.
 bool repeats(std::string_view cause);
 
 }  // namespace berth::worker

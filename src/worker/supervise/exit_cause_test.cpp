@@ -52,6 +52,29 @@ TEST_CASE("signals are told by name, and a kill by the kernel for memory is told
   CHECK(classify_exit({}).cause == kVanished);
 }
 
+TEST_CASE("a crash is told by its signal and the failed check, not by what a debugger prints after it") {
+  const char* log =
+      "load: model read\n"
+      "/src/llama-context.cpp:120: GGML_ASSERT(n_ctx >= 32) failed\n"
+      "[New LWP 4711]\n"
+      "[Thread debugging using libthread_db enabled]\n"
+      "0x00007f0012 in __GI___wait4 (pid=38) at ../sysdeps/unix/sysv/linux/wait4.c:30\n"
+      "38\t../sysdeps/unix/sysv/linux/wait4.c: No such file or directory.\n"
+      "#0  0x00007f0012 in __GI___wait4 ()\n"
+      "#1  0x00007f0013 in ggml_abort () from libggml.so\n"
+      "[Inferior 1 (process 38) detached]\n";
+  auto info = classify_exit({.exit = {.signal = SIGABRT}, .log_tail = log});
+  CHECK(info.cause == kAborted);
+  CHECK(info.message == "killed by signal 6 (SIGABRT): /src/llama-context.cpp:120: GGML_ASSERT(n_ctx >= 32) failed");
+  CHECK(repeats(info.cause));
+  info = classify_exit({.exit = {.signal = SIGSEGV}, .log_tail = "open x: no such file or directory\nserving\n"});
+  CHECK(info.cause == kSignal);
+  CHECK(info.message == "killed by signal 11 (SIGSEGV): open x: no such file or directory | serving");
+  CHECK_FALSE(repeats(info.cause));
+  CHECK(classify_exit({.exit = {.status = 1}, .log_tail = "38\t../sysdeps/x.c: No such file or directory\n"}).cause ==
+        kExit);
+}
+
 TEST_CASE("messages from logs are bounded and cannot drive a terminal") {
   const auto info = classify_exit({.exit = {.status = 1}, .log_tail = "\x1b[2J" + std::string(100'000, 'x') + "\n"});
   CHECK(info.message.size() < kExitMessageBytesMax + 100);

@@ -71,6 +71,10 @@ std::optional<Failure> Supervisor::Impl::check_room(const Instance& instance, co
   return std::nullopt;
 }
 
+std::string Supervisor::Impl::cgroup_suffix() const {
+  return "." + Hasher().add(options.state_dir).finish().text().substr(0, 8);
+}
+
 Result<void> Supervisor::Impl::make_places(Instance& instance) {
   InstanceRecord& record = instance.record;
   const std::string& state = options.state_dir;
@@ -82,9 +86,7 @@ Result<void> Supervisor::Impl::make_places(Instance& instance) {
     return system_error("cannot set the owner of " + record.work_dir, errno);
   TRY(instance.secret, make_secret(record.secret_file, user));
   if (cgroups) {
-    // Two workers on one machine may hold instances of one name: each has its own state folder.
-    const std::string owner = Hasher().add(state).finish().text().substr(0, 8);
-    TRY(record.cgroup, cgroups->make(record.instance + "." + owner));
+    TRY(record.cgroup, cgroups->make(record.instance + cgroup_suffix()));
   }
   const auto taken = [&](std::uint16_t port) {
     return std::any_of(instances.begin(), instances.end(), [&](const auto& entry) {

@@ -117,8 +117,10 @@ void Supervisor::Impl::adopt(InstanceRecord record, Time now, std::vector<std::s
   }
   instance.kernel_oom_kills = kernel_oom_kills();
   if (kept.stopping) return begin_stop(instance, now);
-  if (kept.given_up)
-    return set_state(instance, InstanceState::kFailed, kept.last_exit ? kept.last_exit->message : "given up");
+  if (kept.given_up) {  // this worker may have other folders, engines and libraries than the one before
+    kept.given_up = false;
+    kept.same_errors = 0;
+  }
   if (alive && kept.ready_at) {
     notes_out.push_back(fmt::format("instance {} goes on as process {}", id, kept.process.pid));
     return set_state(instance, InstanceState::kReady, "");
@@ -146,6 +148,18 @@ void Supervisor::Impl::adopt(InstanceRecord record, Time now, std::vector<std::s
   }
   notes_out.push_back(fmt::format("instance {} has ended while no worker was running", id));
   ended(instance, now);
+}
+
+void Supervisor::Impl::sweep_cgroups(std::vector<std::string>& notes_out) {
+  if (!cgroups) return;
+  for (const std::string& folder : cgroups->ending_in(cgroup_suffix())) {
+    const bool known = std::any_of(
+        instances.begin(), instances.end(), [&](const auto& entry) { return entry.second.record.cgroup == folder; });
+    if (known) continue;
+    // One with processes is an engine whose record was lost: it is told, and not killed on a guess.
+    notes_out.push_back(cgroup_remove(folder) ? fmt::format("cgroup {} was left over and is removed", folder)
+                                              : fmt::format("cgroup {} belongs to no instance and is in use", folder));
+  }
 }
 
 wire::InstanceReport Supervisor::Impl::report_of(const Instance& instance, bool with_secrets) const {
@@ -191,6 +205,7 @@ Result<std::vector<std::string>> Supervisor::adopt_all(Time now) {
   TRY(RecordStore::Loaded loaded, impl_->store->load_all());
   std::vector<std::string> notes = std::move(loaded.notes);
   for (InstanceRecord& record : loaded.records) impl_->adopt(std::move(record), now, notes);
+  impl_->sweep_cgroups(notes);
   return notes;
 }
 

@@ -19,6 +19,7 @@ constexpr std::size_t kTombstonesMax = 1024;  // ended instances that the server
 constexpr std::size_t kPidsKeptMax = 1024;    // per instance
 constexpr Duration kObserveEvery = std::chrono::seconds(5);
 constexpr Duration kLogCheckEvery = std::chrono::seconds(10);
+constexpr Duration kCgroupRemoveMax = std::chrono::seconds(30);    // the kernel lets go a moment after the last process
 constexpr Duration kAdoptedStartGrace = std::chrono::seconds(30);  // a start deadline that passed while nobody looked
 
 using fleet::InstanceState;
@@ -32,8 +33,9 @@ struct Instance {
   std::string secret;
   Fd pidfd;
   bool gone = false;
-  bool process = false;  // started or adopted, and not yet seen to be gone with all its children
-  Time deadline{};       // starting: for the first answer; stopping: for SIGTERM to work
+  bool process = false;              // started or adopted, and not yet seen to be gone with all its children
+  Time deadline{};                   // starting: for the first answer; stopping: for SIGTERM to work
+  std::optional<Time> cgroup_until;  // stopping: until when the removal of its cgroup is tried
   Time next_probe_at{};
   std::optional<Time> retry_at;
   Time observed_at{};
@@ -73,6 +75,8 @@ struct Supervisor::Impl {
   Result<void> open();
   void accept(const wire::DesiredInstance& desired, Time now);
   void adopt(InstanceRecord record, Time now, std::vector<std::string>& notes_out);
+  /// Removes cgroups of this worker that no instance claims.
+  void sweep_cgroups(std::vector<std::string>& notes_out);
   [[nodiscard]] wire::InstanceReport report_of(const Instance& instance, bool with_secrets) const;
   void save(const InstanceRecord& record);
   const Result<Usage>& look();
@@ -83,6 +87,9 @@ struct Supervisor::Impl {
   std::optional<Failure> check_room(const Instance& instance, const fleet::PlanWorker& part);
   Result<engines::LaunchSpec> command(Instance& instance, const fleet::PlanWorker& part, const std::string& model);
   Result<void> make_places(Instance& instance);
+  /// What the names of this worker's cgroups end in. Two workers on one machine may hold instances of one name: each
+  /// has its own state folder.
+  [[nodiscard]] std::string cgroup_suffix() const;
   Result<void> run(Instance& instance, const engines::LaunchSpec& launch, Time now);
 
   // transitions.cpp
@@ -100,6 +107,8 @@ struct Supervisor::Impl {
   /// Kills what is left; true when nothing is and the devices' memory is back.
   bool cleaned(Instance& instance, bool kill);
   std::optional<std::string> memory_still_held(const Instance& instance);
+  /// True when its cgroup is gone, or was tried to be removed for long enough.
+  bool cgroup_gone(Instance& instance, Time now);
   void free_places(Instance& instance);
   void poll_probe(Instance& instance, Time now);
   void abandon_probe(Instance& instance);

@@ -94,8 +94,10 @@ TEST_CASE("the same configuration error is not tried for ever") {
   machine.clock.advance(std::chrono::hours(1));
   machine.supervisor->tick(machine.clock.now());
   CHECK(machine.report("i1").status.restarts == 2);
-  machine.restart();  // a new agent does not forget it
+  machine.restart();  // a new agent may have other engines and folders: it tries anew, and gives up anew
   CHECK(machine.report("i1").status.state == InstanceState::kFailed);
+  REQUIRE(machine.until([&] { return has(machine.report("i1").status.message, "not started again"); }));
+  CHECK(machine.report("i1").status.restarts == 5);
   machine.probe.set_ready("i1");
   REQUIRE(machine.supervisor->apply(machine.desired("i1", "exec sleep 600", 2), machine.clock.now()));
   CHECK(machine.until_state("i1", InstanceState::kReady));
@@ -184,6 +186,7 @@ TEST_CASE("a model that is not there, not here or not allowed is told as such") 
   CHECK(machine.report("absent").status.last_exit->cause == "model_unreadable");
   CHECK(has(machine.report("hub").status.message, "pull a/b first"));
   CHECK(has(machine.report("outside").status.message, "not under a model root"));
+  CHECK(has(machine.report("outside").status.message, "--model-root /etc"));
   CHECK(has(machine.report("engine").status.message, "engine vllm is not in this worker's catalog"));
   CHECK(has(machine.report("spread").status.message, "spans 2 workers"));
   CHECK(machine.supervisor->apply(machine.desired("../x", ""), machine.clock.now()).error().code == Code::kInvalid);

@@ -224,8 +224,10 @@ void Supervisor::Impl::fail_with(Instance& instance, fleet::ExitInfo info, Time 
                     without_numbers(record.last_exit->message) == without_numbers(info.message);
   record.same_errors = same ? record.same_errors + 1 : 1;
   ++record.failures;
+  // A check that failed while serving may not fail again; one that failed on the way up will.
+  const bool will_repeat = repeats(info.cause) && !(info.cause == kAborted && record.ready_at);
   record.ready_at.reset();
-  record.given_up = repeats(info.cause) && record.same_errors >= options.limits.same_errors_max;
+  record.given_up = will_repeat && record.same_errors >= options.limits.same_errors_max;
   instance.observed.clear();
   instance.observed_memory.reset();
   log::warn("instance failed",
@@ -327,6 +329,7 @@ Time Supervisor::Impl::step_stopping(Instance& instance, Time now) {
   // Once the leader is gone nobody answers requests: what it left behind needs no grace.
   const bool kill = now >= instance.deadline || (instance.process && has_ended_now(instance));
   if (!cleaned(instance, kill)) return now + options.limits.tick_every;
+  if (!cgroup_gone(instance, now)) return now + options.limits.tick_every;
   free_places(instance);
   instance.gone = true;
   set_state(instance, InstanceState::kStopping, "stopped");
@@ -336,6 +339,20 @@ Time Supervisor::Impl::step_stopping(Instance& instance, Time now) {
     accept(next, now);  // replaces `instance`
   }
   return now + options.limits.tick_every;
+}
+
+bool Supervisor::Impl::cgroup_gone(Instance& instance, Time now) {
+  const std::string& path = instance.record.cgroup;
+  if (cgroup_remove(path)) return true;
+  if (!instance.cgroup_until) {
+    instance.cgroup_until = now + kCgroupRemoveMax;
+    wait_for(instance, "waiting for the kernel to let go of the engine's cgroup", now, instance.cgroup_until, "go on");
+  }
+  cgroup_kill(path);
+  if (now < *instance.cgroup_until) return false;
+  // Not for ever: its name is this worker's, and its next start sweeps it away.
+  log::warn("cgroup cannot be removed", {log::kv("path", path)});
+  return true;
 }
 
 void Supervisor::Impl::free_places(Instance& instance) {
@@ -349,7 +366,6 @@ void Supervisor::Impl::free_places(Instance& instance) {
   if (!record.work_dir.empty()) std::filesystem::remove_all(record.work_dir, error);
   if (error)
     log::warn("folder cannot be removed", {log::kv("path", record.work_dir), log::kv("error", error.message())});
-  if (!cgroup_remove(record.cgroup)) log::warn("cgroup cannot be removed", {log::kv("path", record.cgroup)});
   if (const auto removed = store->remove(record.instance); !removed.has_value())
     log::warn("record cannot be removed", {log::kv("error", removed.error().message)});
   instance.secret.clear();
