@@ -106,6 +106,29 @@ struct Cluster {
 
 }  // namespace
 
+TEST_CASE("a question and a deployment are refused in the same words, and stored as they are decided") {
+  Cluster c;
+  auto spec = Cluster::spec(2, 1);
+  spec.request.settings.flags = {"--threads=4"};
+  const auto asked = [&] {
+    const auto question = c.server->canonical(spec.request);
+    const auto made = c.server->create_deployment("chat", spec, c.now);
+    const std::string answer = question ? "" : question.error().message;
+    CHECK(answer == (made ? "" : made.error().message));
+    return answer;
+  };
+  CHECK(asked().starts_with("settings.flags is given, but restriction.engine is not"));
+  spec.request.settings.flags.clear();
+  spec.request.settings.env = {{"LD_PRELOAD", "/x.so"}};
+  spec.request.restriction.engine = "llama.cpp";
+  CHECK(asked().starts_with("variable LD_PRELOAD may never be set"));
+  spec.request.settings.env.clear();
+  spec.request.facts->layers = 0;
+  CHECK(asked().starts_with("facts.layers is 0, must be from 1"));
+  spec.request.facts->layers = 8;
+  CHECK(asked().empty());
+}
+
 TEST_CASE("a deployment is placed, becomes ready, is deleted, and all its claims go") {
   Cluster c;
   c.create("chat", 2);
