@@ -58,15 +58,46 @@ int dispatch(Context& context, const CommandTable& table, std::vector<std::strin
   return command->run(context, args);
 }
 
+constexpr std::size_t kValueBytesMax = 300;  // longer than any path that people give …
+constexpr std::size_t kValueShownBytes = 60;
+constexpr std::size_t kMessageBytesMax = 8192;  // problems of a file come many to a message
+
+/// Cut at a character, so that it stays UTF-8.
+std::string_view cut_at(std::string_view text, std::size_t size) {
+  if (text.size() <= size) return text;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
+  return text.substr(0, size);
+}
+
+/// A message with its long values cut: a file of megabytes in the wrong place must not scroll the reason away.
+std::string shortened(std::string_view message) {
+  std::string out;
+  while (!message.empty()) {
+    // A value stands in quotes, or is a word.
+    const auto close = message.front() == '"' ? message.find('"', 1) : std::string_view::npos;
+    auto end = close != std::string_view::npos ? close + 1 : message.find_first_of(" \n\"", 1);
+    if (end == std::string_view::npos) end = message.size();
+    const auto piece = message.substr(0, end);
+    if (piece.size() > kValueBytesMax)
+      out += fmt::format(
+          "{}…{} ({} bytes)", cut_at(piece, kValueShownBytes), piece.back() == '"' ? "\"" : "", piece.size());
+    else
+      out += piece;
+    message.remove_prefix(end);
+  }
+  if (out.size() <= kMessageBytesMax) return out;
+  return std::string(cut_at(out, kMessageBytesMax)) + "…";
+}
+
 }  // namespace
 
 int Context::failed(const Error& error) const {
-  err(fmt::format("berth: {}\n", error.message));
+  err(fmt::format("berth: {}\n", shortened(error.message)));
   return exit_code(error.code);
 }
 
 int Context::misused(const Error& error) const {
-  err(fmt::format("berth: {}\n", error.message));
+  err(fmt::format("berth: {}\n", shortened(error.message)));
   return kExitUsage;
 }
 

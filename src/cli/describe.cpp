@@ -70,7 +70,8 @@ class Description {
     if (!decision_json && decision_json.error().code == Code::kNotFound) return {};
     if (!decision_json) return decision_json.error();
     TRY(const auto decision, read_decision(*decision_json));
-    context_.out("\n" + render(context_.terminal, decision, {}, Figures::of(decision.report)));
+    context_.out("\n" +
+                 render(context_.terminal, decision, fixes_now(server_, r, decision), Figures::of(decision.report)));
     return {};
   }
 

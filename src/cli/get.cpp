@@ -38,13 +38,23 @@ Result<void> print_list(const Context& context,
   return {};
 }
 
-Result<void> get(const Context& context, const GetFlags& flags) {
+/// What is wrong with the command line, before any server is asked.
+Result<void> check_use(const GetFlags& flags) {
+  if (flags.type == "decisions" || flags.type == "decision") {
+    if (flags.name.empty()) return invalid("get decisions needs the name of a deployment or the id of a decision");
+    return {};
+  }
   TRY(const auto* resource, find_resource(flags.type));
-  const bool one = !flags.name.empty();
-  if (one && !resource->has_items)
+  if (!flags.name.empty() && !resource->has_items)
     return invalid(fmt::format("{} are only listed: leave out \"{}\"", resource->name, printable(flags.name)));
   if (!flags.object.empty() && resource->name != "events") return invalid("--object goes with events");
   if (!flags.deployment.empty() && resource->name != "instances") return invalid("--deployment goes with instances");
+  return {};
+}
+
+Result<void> get(const Context& context, const GetFlags& flags) {
+  TRY(const auto* resource, find_resource(flags.type));
+  const bool one = !flags.name.empty();
   TRY(const auto server, Server::find(context, flags.server));
   std::string path(resource->path);
   if (one) path += "/" + segment(flags.name);
@@ -61,9 +71,9 @@ Result<void> get(const Context& context, const GetFlags& flags) {
 
 /// `get decisions NAME`: the decision in force of a deployment, or a stored one by its id.
 Result<int> get_decision(const Context& context, const GetFlags& flags) {
-  if (flags.name.empty()) return invalid("get decisions needs the name of a deployment or the id of a decision");
   TRY(const auto server, Server::find(context, flags.server));
   auto json = server.call("GET", "/api/v1/deployments/" + segment(flags.name) + "/decision");
+  const bool in_force = json.has_value();
   if (!json && json.error().code == Code::kNotFound)
     json = server.call("GET", "/api/v1/decisions/" + segment(flags.name));
   if (!json) return std::move(json).error();
@@ -73,8 +83,14 @@ Result<int> get_decision(const Context& context, const GetFlags& flags) {
     return kExitOk;
   }
   TRY(const auto decision, read_decision(*json));
+  std::optional<std::vector<fleet::Fix>> fixes;  // of a decision in the past: nobody can say any more
+  if (in_force && decision.verdict != fleet::Verdict::kFits) {
+    TRY(const auto text, server.call("GET", "/api/v1/deployments/" + segment(flags.name)));
+    TRY(const auto d, wire::from_json<DeploymentView>(text, wire::Strictness::kLenient));
+    fixes = fixes_now(server, d.spec.request, decision);
+  }
   context.out(
-      render(context.terminal, decision, {}, Figures::of(decision.report), {.verbose = flags.output == "wide"}));
+      render(context.terminal, decision, fixes, Figures::of(decision.report), {.verbose = flags.output == "wide"}));
   return kExitOk;
 }
 
@@ -91,6 +107,17 @@ Result<void> wait_gone(const Context& context, const Server& server, const std::
 }
 
 }  // namespace
+
+std::optional<std::vector<fleet::Fix>> fixes_now(const Server& server,
+                                                 const fleet::Request& request,
+                                                 const fleet::Decision& decision) {
+  if (decision.verdict == fleet::Verdict::kFits || decision.fit_count > 0) return std::nullopt;
+  const auto body = server.call("POST", "/api/v1/decisions", wire::to_json(request));
+  if (!body) return std::nullopt;
+  auto answer = wire::from_json<DecisionAnswer>(*body, wire::Strictness::kLenient);
+  if (!answer || answer->decision.verdict != decision.verdict) return std::nullopt;
+  return std::move(answer->fixes);
+}
 
 Result<fleet::Decision> read_decision(const std::string& json) {
   TRY(auto view, wire::from_json<DecisionView>(json, wire::Strictness::kLenient));
@@ -115,11 +142,11 @@ int get_command(Context& context, const std::vector<std::string>& args) {
     context.out(**help);
     return kExitOk;
   }
+  if (const auto ok = check_use(flags); !ok) return context.misused(ok.error());
   if (flags.type == "decisions" || flags.type == "decision") {
     const auto done = get_decision(context, flags);
     return done ? *done : context.failed(done.error());
   }
-  if (const auto known = find_resource(flags.type); !known) return context.misused(known.error());
   const auto done = get(context, flags);
   return done ? kExitOk : context.failed(done.error());
 }

@@ -30,6 +30,19 @@ Result<std::string> instance_of(const Context& context, const Server& server, co
   return list.items.front().name;
 }
 
+/// A followed log has no end of its own while its instance is there.
+int end_of_follow(const Context& context, const Server& server, const std::string& instance) {
+  const auto found = server.call("GET", "/api/v1/instances/" + segment(instance));
+  if (!found && found.error().code == Code::kNotFound) {
+    context.err(fmt::format("{} is gone\n", instance));
+    return kExitOk;
+  }
+  context.err(fmt::format("berth: the log ended because the server went away; `berth logs -f {}` follows it again{}\n",
+                          instance,
+                          found ? "" : " (" + found.error().message + ")"));
+  return kExitError;
+}
+
 }  // namespace
 
 int logs_command(Context& context, const std::vector<std::string>& args) {
@@ -60,7 +73,8 @@ int logs_command(Context& context, const std::vector<std::string>& args) {
     context.out(piece);
     return true;
   });
-  return done ? kExitOk : context.failed(done.error());
+  if (!done) return context.failed(done.error());
+  return follow ? end_of_follow(context, *server, *instance) : kExitOk;
 }
 
 }  // namespace berth::cli

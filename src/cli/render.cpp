@@ -1,6 +1,7 @@
 #include "cli/render.h"
 
 #include "cli/detail/page.h"
+#include "wire/texts.h"
 
 namespace berth::cli {
 
@@ -39,10 +40,14 @@ std::string sentence_of(const fleet::RuleResult& result, placement::Language lan
 }
 
 std::string render(const Terminal& terminal,
-                   const fleet::Decision& decision,
-                   const std::vector<fleet::Fix>& fixes,
+                   const fleet::Decision& as_decided,
+                   const std::optional<std::vector<fleet::Fix>>& as_proposed,
                    const Figures& figures,
                    const RenderOptions& options) {
+  // Names of devices and models come from anywhere; nothing in them may steer the terminal.
+  const auto decision = wire::printable_copy(as_decided);
+  std::optional<std::vector<fleet::Fix>> fixes;
+  if (as_proposed) fixes = wire::printable_copy(*as_proposed);
   detail::Page page(terminal, figures, options);
   page.verdict(decision);
   page.plans(decision);

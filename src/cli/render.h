@@ -2,6 +2,7 @@
 // A decision as text for people: the sums that make it true, and what would make a no a yes.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,10 +40,11 @@ struct Figures {
   static Figures of(const fleet::Report& report);
 };
 
-/// The text of `berth check`: verdict, plans, lines, counts, defaults, fixes.
+/// The text of `berth check`: verdict, plans, lines, counts, defaults, fixes. Without `fixes` nobody has looked for
+/// them, and the text says how to.
 std::string render(const Terminal& terminal,
                    const fleet::Decision& decision,
-                   const std::vector<fleet::Fix>& fixes,
+                   const std::optional<std::vector<fleet::Fix>>& fixes,
                    const Figures& figures,
                    const RenderOptions& options = {});
 

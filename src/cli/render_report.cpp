@@ -191,33 +191,40 @@ void Page::remarks(const fleet::Decision& decision) {
   for (const auto& note : report.notes) line(fmt::format("{} {}", terminal_.marks().warn, note));
 }
 
-void Page::fixes(const fleet::Decision& decision, const std::vector<fleet::Fix>& fixes) {
+void Page::fixes(const fleet::Decision& decision, const std::optional<std::vector<fleet::Fix>>& fixes) {
   if (decision.verdict == Verdict::kFits) return;
   title("Fixes", "可行的修改");
-  if (fixes.empty())
+  if (!fixes)
+    line(say("not looked for here; `berth check -f FILE` tries changes and shows those that help",
+             "此处未查找；`berth check -f FILE` 会尝试并给出可行的修改"),
+         2);
+  else if (fixes->empty())
     line(say("none found: no change of the request or of this fleet was found to help", "未找到可行的修改"), 2);
-  for (std::size_t i = 0; i < fixes.size(); ++i) {
-    const auto pieces = [&] {
-      std::vector<std::string> out;
-      std::string rest = fixes[i].text;
-      for (auto at = rest.find("; "); at != std::string::npos; at = rest.find("; ")) {
-        out.push_back(rest.substr(0, at));
-        rest = rest.substr(at + 2);
-      }
-      out.push_back(rest);
-      return out;
-    }();
-    line(fmt::format("{}. {}", i + 1, pieces.front()), 2, 3);
-    for (std::size_t k = 1; k < pieces.size(); ++k) line(pieces[k], 5);
-    if (!fixes[i].plan || fixes[i].plan->workers.empty()) continue;
-    const auto& plan = *fixes[i].plan;
-    std::set<std::string> shown;
-    for (const auto& d : plan.workers.front().devices) {
-      const std::string sum = sum_of(plan, d);
-      if (!sum.empty() && shown.insert(sum).second) line(fmt::format("{}: {}", d, sum), 5);
+  else
+    for (std::size_t i = 0; i < fixes->size(); ++i) fix((*fixes)[i], i + 1);
+}
+
+void Page::fix(const fleet::Fix& fix, std::size_t number) {
+  const auto pieces = [&] {
+    std::vector<std::string> out;
+    std::string rest = fix.text;
+    for (auto at = rest.find("; "); at != std::string::npos; at = rest.find("; ")) {
+      out.push_back(rest.substr(0, at));
+      rest = rest.substr(at + 2);
     }
-    if (const auto sum = sum_of(plan, "host"); !sum.empty()) line(fmt::format("{}: {}", say("host", "主机"), sum), 5);
+    out.push_back(rest);
+    return out;
+  }();
+  line(fmt::format("{}. {}", number, pieces.front()), 2, 3);
+  for (std::size_t k = 1; k < pieces.size(); ++k) line(pieces[k], 5);
+  if (!fix.plan || fix.plan->workers.empty()) return;
+  const auto& plan = *fix.plan;
+  std::set<std::string> shown;
+  for (const auto& d : plan.workers.front().devices) {
+    const std::string sum = sum_of(plan, d);
+    if (!sum.empty() && shown.insert(sum).second) line(fmt::format("{}: {}", d, sum), 5);
   }
+  if (const auto sum = sum_of(plan, "host"); !sum.empty()) line(fmt::format("{}: {}", say("host", "主机"), sum), 5);
 }
 
 }  // namespace berth::cli::detail

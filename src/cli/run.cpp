@@ -18,6 +18,7 @@ namespace {
 
 constexpr Duration kPoll{500};
 constexpr Duration kReadyMax{30 * 60 * 1000};  // loading a large model from a slow disk
+constexpr int kForGoodPolls = 2;               // an instance that was just taken up again says nothing for a moment
 constexpr std::size_t kPromptMaxBytes = 1UL << 20;
 
 struct RunFlags {
@@ -77,7 +78,15 @@ bool is_path(const std::string& model) {
 }
 
 Result<NewDeployment> from_path(const RunFlags& flags) {
-  TRY(auto file, deployment_for_path(flags.model, false));
+  auto read = deployment_for_path(flags.model, false);
+  if (!read) {
+    // The hint how to accept a bare header is for `check`: nothing can be served from one.
+    Error error = std::move(read).error();
+    if (const auto hint = error.message.find("; if only its header is meant"); hint != std::string::npos)
+      error.message.resize(hint);
+    return error;
+  }
+  auto file = std::move(*read);
   if (!flags.name.empty()) file.name = flags.name;
   if (!is_name(file.name))
     return invalid(fmt::format("--name is \"{}\", must be 1 to 63 of a-z, 0-9, '-', '.', '_'", printable(file.name)));
@@ -92,10 +101,28 @@ Result<NewDeployment> from_path(const RunFlags& flags) {
   return out;
 }
 
+/// Failed, and no restart is waited for.
+bool failed_for_good(const InstanceView& i) {
+  return i.status.state == fleet::InstanceState::kFailed && !i.status.waiting && !i.deleting;
+}
+
+Error gave_up(const DeploymentView& d, const InstanceView& i) {
+  return fail(Code::kNotSupported,
+              fmt::format("{0} {1}\n"
+                          "What to do: change what the reason names, then run this again; `berth logs {2}` shows the "
+                          "engine's log, `berth delete deployment {2}` ends the deployment",
+                          i.name,
+                          printable(i.status.message),
+                          d.name));
+}
+
 /// The sentence of the deployment or of the instance that is farthest along.
-Result<std::string> waiting_text(const Server& server, const DeploymentView& d) {
+Result<std::string> waiting_text(const Server& server, const DeploymentView& d, int& for_good) {
   TRY(const auto json, server.call("GET", "/api/v1/instances?deployment=" + segment(d.name)));
   TRY(const auto list, wire::from_json<Items<InstanceView>>(json, wire::Strictness::kLenient));
+  const bool over = !list.items.empty() && std::all_of(list.items.begin(), list.items.end(), failed_for_good);
+  for_good = over ? for_good + 1 : 0;
+  if (for_good >= kForGoodPolls) return gave_up(d, list.items.front());
   for (const auto& i : list.items) {
     if (i.status.state == fleet::InstanceState::kSimulated)
       return fail(
@@ -118,10 +145,12 @@ bool cannot_be_placed(const DeploymentView& d) {
 }
 
 /// Shows why the deployment has no place; it stays and is placed when the fleet changes.
-Result<int> show_no_place(const Context& context, const Server& server, const std::string& name) {
+Result<int> show_no_place(const Context& context, const Server& server, const DeploymentView& d) {
+  const std::string& name = d.name;
   TRY(const auto json, server.call("GET", "/api/v1/deployments/" + segment(name) + "/decision"));
   TRY(const auto decision, read_decision(json));
-  context.err(render(context.terminal, decision, {}, Figures::of(decision.report)));
+  context.err(
+      render(context.terminal, decision, fixes_now(server, d.spec.request, decision), Figures::of(decision.report)));
   context.err(fmt::format(
       "\nThe deployment {0} stays and starts when the fleet changes; `berth delete deployment {0}` ends it.\n", name));
   return exit_code(decision);
@@ -132,16 +161,17 @@ Result<std::optional<int>> wait_ready(const Context& context, const Server& serv
   Progress progress(context);
   const Time end = context.environment.now() + kReadyMax;
   const std::string path = "/api/v1/deployments/" + segment(name);
+  int for_good = 0;
   while (context.environment.now() < end) {
     TRY(const auto json, server.call("GET", path));
     TRY(const auto d, wire::from_json<DeploymentView>(json, wire::Strictness::kLenient));
     if (d.status.ready_replicas > 0) return std::optional<int>();
     if (cannot_be_placed(d)) {
       progress.clear();
-      TRY(const int status, show_no_place(context, server, name));
+      TRY(const int status, show_no_place(context, server, d));
       return std::optional<int>(status);
     }
-    TRY(const auto text, waiting_text(server, d));
+    TRY(const auto text, waiting_text(server, d, for_good));
     progress.show(text);
     context.environment.sleep(kPoll);
   }
@@ -154,6 +184,7 @@ Result<std::optional<int>> wait_ready(const Context& context, const Server& serv
 
 struct Chat {
   std::size_t pieces = 0;
+  std::optional<ChatUsage> usage;
   std::optional<Time> first;
   std::string error;
   bool line_ended = true;
@@ -167,6 +198,7 @@ void take(const Context& context, Chat& chat, const std::string& data) {
     return;
   }
   if (chunk->error) chat.error = chunk->error->message;
+  if (chunk->usage) chat.usage = chunk->usage;
   for (const auto& choice : chunk->choices) {
     if (!choice.delta.content || choice.delta.content->empty()) continue;
     if (!chat.first) chat.first = context.environment.now();
@@ -176,12 +208,24 @@ void take(const Context& context, Chat& chat, const std::string& data) {
   }
 }
 
+/// Tokens as the server counts them; pieces of text where it does not tell.
+void tell_speed(const Context& context, const Chat& chat, Time start) {
+  const Time end = context.environment.now();
+  const double seconds = std::max(0.001, std::chrono::duration<double>(end - *chat.first).count());
+  const std::uint64_t count = chat.usage ? chat.usage->completion_tokens : chat.pieces;
+  context.err(fmt::format("{} {}, {:.1f} a second after the first; the first after {:.2f} s\n",
+                          count,
+                          chat.usage ? "tokens" : "pieces of text (the server did not count tokens)",
+                          count == 0 ? 0.0 : static_cast<double>(count - 1) / seconds,
+                          std::chrono::duration<double>(*chat.first - start).count()));
+}
+
 Result<void> ask(const Context& context,
                  const Server& server,
                  const std::string& route,
                  const RunFlags& flags,
                  const std::string& prompt) {
-  const ChatRequest request{.model = route, .messages = {{"user", prompt}}, .stream = true};
+  const ChatRequest request{.model = route, .messages = {{"user", prompt}}, .stream = true, .stream_options = {}};
   Chat chat;
   net::SseReader reader;
   const Time start = context.environment.now();
@@ -197,24 +241,33 @@ Result<void> ask(const Context& context,
   if (!chat.line_ended || chat.pieces == 0) context.out("\n");
   if (!chat.error.empty()) return fail(Code::kInternal, chat.error);
   if (!flags.verbose || !chat.first) return {};
-  const Time end = context.environment.now();
-  const double seconds = std::max(0.001, std::chrono::duration<double>(end - *chat.first).count());
-  context.err(fmt::format("{} pieces, {:.1f} a second after the first; the first after {:.2f} s\n",
-                          chat.pieces,
-                          static_cast<double>(chat.pieces - 1) / seconds,
-                          std::chrono::duration<double>(*chat.first - start).count()));
+  tell_speed(context, chat, start);
   return {};
+}
+
+/// How to ask a model that does not chat.
+std::string curl_for(const Server& server, const std::string& route, const std::string& task) {
+  const std::string body = task == "rerank"
+                               ? fmt::format(R"({{"model":"{}","query":"Hello","documents":["Hi","Bye"]}})", route)
+                               : fmt::format(R"({{"model":"{}","input":"Hello"}})", route);
+  return fmt::format(
+      "curl {}/v1/{} -H \"Authorization: Bearer $BERTH_API_KEY\" -H 'Content-Type: application/json' "
+      "-d '{}'",
+      server.address(),
+      task == "rerank" ? "rerank" : "embeddings",
+      body);
 }
 
 Result<int> run_model(const Context& context, const RunFlags& flags) {
   TRY(const auto server, Server::find(context, flags.server));
-  std::string name = flags.model, route = flags.model;
+  std::string name = flags.model, route = flags.model, task;
   if (is_path(flags.model)) {
     TRY(const auto wanted, from_path(flags));
     TRY(const auto applied, apply_deployment(server, wanted));
     context.err(fmt::format("deployment {} {}\n", wanted.name, applied.created ? "created" : "updated"));
     name = wanted.name;
     route = wanted.spec.route;
+    task = wanted.spec.request.task;
   } else {
     if (flags.shapes())
       return invalid("flags that shape a deployment go with a model file; edit an existing one with `berth deploy`");
@@ -226,9 +279,18 @@ Result<int> run_model(const Context& context, const RunFlags& flags) {
     if (!json) return std::move(json).error();
     TRY(const auto d, wire::from_json<DeploymentView>(*json, wire::Strictness::kLenient));
     if (!d.spec.route.empty()) route = d.spec.route;
+    task = d.spec.request.task;
   }
   TRY(const auto status, wait_ready(context, server, name));
   if (status) return *status;
+  if (task == "embed" || task == "rerank") {
+    const std::string curl = curl_for(server, route, task);
+    if (!flags.prompt.empty())
+      return fail(Code::kNotSupported,
+                  fmt::format("{} does not chat, it is for task {}: ask it with\n  {}", name, task, curl));
+    context.err(fmt::format("{} is ready: {}\n", name, curl));
+    return kExitOk;
+  }
   std::string prompt = flags.prompt;
   if (prompt.empty() && !context.environment.in_is_terminal) prompt = context.environment.read_input(kPromptMaxBytes);
   if (trim(prompt).empty()) {

@@ -92,6 +92,15 @@ Error with_hint(Error error, const std::string& address) {
   return error;
 }
 
+/// One spelling of an address: "host:port/" and "http://host:port" are the same server.
+std::string normal(std::string address) {
+  while (address.ends_with("/")) address.pop_back();
+  if (address.empty()) return address;
+  if (address.find("://") == std::string::npos && !address.starts_with("unix:")) address = "http://" + address;
+  if (address.starts_with("unix:") && address.find(':', 5) == std::string::npos) address += ":";
+  return address;
+}
+
 struct StreamCall {
   std::string url;
   net::Request request;
@@ -170,7 +179,7 @@ Result<void> write_client_file(const std::string& path, const ClientFile& file) 
 Result<Server> Server::find(const Context& context, const ServerFlags& flags) {
   const auto& e = context.environment;
   Server server;
-  server.address_ = flags.server.empty() ? e.variable("BERTH_SERVER").value_or("") : flags.server;
+  server.address_ = normal(flags.server.empty() ? e.variable("BERTH_SERVER").value_or("") : flags.server);
   server.key_ = e.variable("BERTH_API_KEY").value_or("");
   server.fingerprint_ = flags.fingerprint;
   if (!flags.api_key_file.empty()) {
@@ -180,16 +189,12 @@ Result<Server> Server::find(const Context& context, const ServerFlags& flags) {
   if (server.address_.empty() || server.key_.empty()) {
     TRY(const auto file, read_client_file(client_file_path(e)));
     // Its key belongs to its server: another server must not get to see it.
-    const bool same = file && (server.address_.empty() || server.address_ == file->server);
+    const bool same = file && (server.address_.empty() || server.address_ == normal(file->server));
     if (same && server.key_.empty()) server.key_ = file->key;
-    if (same && server.address_.empty()) server.address_ = file->server;
+    if (same && server.address_.empty()) server.address_ = normal(file->server);
     if (same && server.fingerprint_.empty()) server.fingerprint_ = file->fingerprint;
   }
   if (server.address_.empty()) server.address_ = kDefaultServer;
-  while (server.address_.ends_with("/")) server.address_.pop_back();
-  if (server.address_.find("://") == std::string::npos && !server.address_.starts_with("unix:"))
-    server.address_ = "http://" + server.address_;
-  if (server.address_.starts_with("unix:") && server.address_.find(':', 5) == std::string::npos) server.address_ += ":";
   TRY_VOID(net::parse_url(server.address_ + "/"));
   return server;
 }

@@ -1,10 +1,17 @@
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 
 namespace berth::cli {
 
 int version_command(Context& context, const std::vector<std::string>& args) {
-  if (!args.empty()) return context.misused(invalid("version takes no arguments"));
+  Arguments a("version", "Show the version.", {"berth version"});
+  const auto help = a.parse(args);
+  if (!help) return context.misused(help.error());
+  if (*help) {
+    context.out(**help);
+    return kExitOk;
+  }
   context.out("berth " BERTH_VERSION "\n");
   return kExitOk;
 }

@@ -177,12 +177,18 @@ struct ChatMessage {
 };
 DESCRIBE(ChatMessage, role, content);
 
+struct ChatStreamOptions {
+  bool include_usage = true;
+};
+DESCRIBE(ChatStreamOptions, include_usage);
+
 struct ChatRequest {
   std::string model;
   std::vector<ChatMessage> messages;
   bool stream = true;
+  ChatStreamOptions stream_options;
 };
-DESCRIBE(ChatRequest, model, messages, stream);
+DESCRIBE(ChatRequest, model, messages, stream, stream_options);
 
 struct ChatDelta {
   std::optional<std::string> content;
@@ -199,10 +205,16 @@ struct ChatFailure {
 };
 DESCRIBE(ChatFailure, message);
 
+struct ChatUsage {
+  std::uint64_t completion_tokens = 0;
+};
+DESCRIBE(ChatUsage, completion_tokens);
+
 struct ChatChunk {
   std::vector<ChatChoice> choices;
+  std::optional<ChatUsage> usage;
   std::optional<ChatFailure> error;
 };
-DESCRIBE(ChatChunk, choices, error);
+DESCRIBE(ChatChunk, choices, usage, error);
 
 }  // namespace berth::cli

@@ -20,7 +20,7 @@ class Page {
   void lines(const fleet::Decision& decision);
   void counts(const fleet::Report& report);
   void remarks(const fleet::Decision& decision);
-  void fixes(const fleet::Decision& decision, const std::vector<fleet::Fix>& fixes);
+  void fixes(const fleet::Decision& decision, const std::optional<std::vector<fleet::Fix>>& fixes);
 
   [[nodiscard]] std::string take() { return terminal_.plain(std::move(text_)); }
 
@@ -37,6 +37,7 @@ class Page {
   void claims(const fleet::Plan& plan, const fleet::PlanWorker& part);
   void claim_line(const std::string& worker, const std::string& device, Bytes claim, const std::string& sum);
   void parts(const fleet::Plan& plan);
+  void fix(const fleet::Fix& fix, std::size_t number);
   void line_block(const fleet::WorkerLine& line);
   void result(const fleet::RuleResult& r);
 
