@@ -61,17 +61,19 @@ bool try_split(const LayoutInput& input, Candidate& c, LayoutAnswer& answer, boo
   return false;
 }
 
-/// Deals `count` layers over the positions in proportion to what is allocatable there.
+/// Deals `count` layers over the positions in proportion to what is allocatable there; evenly where nothing is.
 std::vector<std::uint32_t> in_proportion(const LayoutInput& input,
                                          std::span<const std::uint16_t> positions,
                                          std::uint32_t count) {
   std::vector<std::uint32_t> layers(positions.size());
   std::uint64_t room = 0, seen = 0;
   for (const auto p : positions) room = sat_add(room, input.ledger.devices[p].value);
+  const bool evenly = room == 0;
+  if (evenly) room = positions.size();
   std::uint32_t dealt = 0;
   for (std::size_t i = 0; i < positions.size(); ++i) {
-    seen = sat_add(seen, input.ledger.devices[positions[i]].value);
-    const auto upto = room == 0 ? 0 : static_cast<std::uint32_t>(mul_div_ceil(count, seen, room));
+    seen = sat_add(seen, evenly ? 1 : input.ledger.devices[positions[i]].value);
+    const auto upto = static_cast<std::uint32_t>(mul_div_ceil(count, seen, room));
     layers[i] = std::min(upto, count) - std::min(dealt, std::min(upto, count));
     dealt += layers[i];
   }
@@ -143,7 +145,8 @@ bool could_hold(const LayoutInput& input, std::span<const std::uint16_t> positio
   const auto& layers = input.context.request.facts->layer_weights;
   Bytes room, need;
   for (const auto p : positions) room += input.ledger.devices[p];
-  for (std::size_t i = layers.size(), n = 0; i > 0 && n + 1 < count; --i, ++n) need += layers[i - 1].host_bytes;
+  for (std::size_t i = layers.size(), n = 0; i > 0 && n + 1 < count; --i, ++n)
+    need += std::min(layers[i - 1].host_bytes, layers[i - 1].device_bytes);
   return need <= room;
 }
 
@@ -213,7 +216,7 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
       if (!could_hold(input, c.positions, total)) {
         if (input.purpose != Purpose::kJudge) continue;
         c.layers = in_proportion(input, c.positions, total);
-        if (try_split(input, c, answer, true)) answer.candidates.push_back(std::move(c));
+        (void)try_split(input, c, answer, true);  // for what it lacks
         continue;
       }
       if (!offload(input, c, total, answer, last)) continue;
@@ -277,7 +280,7 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
   Candidate c = llama_candidate(input, "cpu", static_cast<std::uint32_t>(table.device.size() - 1));
   const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input.context);
   if (offload_asked) {
-    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDeviceSelected), Bytes(Bytes::kMax)});
+    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDevicesAsked), Bytes(Bytes::kMax)});
     return;
   }
   if (!input.context.request.settings.cpu_offload) {
