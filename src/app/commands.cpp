@@ -1,5 +1,6 @@
 #include "app/commands.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -11,9 +12,13 @@
 #include "cli/arguments.h"
 #include "cli/exit_codes.h"
 #include "cli/server.h"
+#include "net/client.h"
+#include "net/stream.h"
 #include "wire/catalog.h"
 #include "wire/files.h"
+#include "wire/json.h"
 #include "worker/agent/run_worker.h"
+#include "worker/files/resolve.h"
 
 namespace berth::app {
 namespace {
@@ -51,6 +56,12 @@ std::vector<std::string> launcher_dirs(const std::vector<std::string>& asked) {
   return out;
 }
 
+template <class T>
+Result<void> in_flag(std::string_view flag, const Result<T>& value) {
+  if (!value) return in(flag, value.error());
+  return {};
+}
+
 struct ServerArgs {
   std::string listen = "127.0.0.1:8080", data_dir, secret_file, tls_cert, tls_key;
   std::vector<std::string> hosts;
@@ -67,6 +78,7 @@ struct ServerArgs {
   }
   Result<ServerOptions> options(const cli::Environment& e) const {
     TRY(auto catalog, wire::embedded_catalog());
+    TRY_VOID(in_flag("--listen", net::parse_endpoint(listen)));
     if (tls_cert.empty() != tls_key.empty()) return invalid("--tls-cert and --tls-key belong together");
     return ServerOptions{.listen = listen,
                          .data_dir = data_dir.empty() ? base_dir(e, "server") : data_dir,
@@ -94,6 +106,11 @@ struct WorkerArgs {
     a.option("--threads", threads, "processors per engine");
     a.option("--engine-port", port_first, "first port for engines; 1,000 from there on");
     a.option("--nvml", nvml, "library that NVIDIA devices are read with");
+  }
+  /// What is wrong with the command line itself.
+  Result<void> check() const {
+    TRY_VOID(worker::check_folders("--model-root", model_roots));
+    return worker::check_folders("--launcher-dir", launchers);
   }
   Result<worker::WorkerOptions> options(const cli::Environment& e) const {
     worker::WorkerOptions o;
@@ -129,6 +146,24 @@ struct LogArgs {
   }
 };
 
+/// The server that the client file belongs to, when it is another one and answers.
+std::optional<std::string> other_server(const std::string& client_file, const std::string& own_url) {
+  constexpr net::Millis kAnswerMax{1'500};
+  const auto text = read_file(client_file);
+  if (!text) return std::nullopt;
+  const auto file = wire::from_json<cli::ClientFile>(*text, wire::Strictness::kLenient);
+  if (!file || file->server.empty() || file->server == own_url) return std::nullopt;
+  net::FetchOptions how;
+  how.connect_max = how.total_max = kAnswerMax;
+  if (!file->fingerprint.empty()) {
+    net::TrustOptions trust;
+    trust.fingerprint = file->fingerprint;
+    if (auto tls = net::ClientTls::make(trust)) how.tls = std::move(*tls);
+  }
+  const auto answer = net::fetch_blocking("GET", file->server + "/healthz", {}, "", how);
+  return answer ? std::optional(file->server) : std::nullopt;
+}
+
 Result<void> tell(cli::Context& context, const ServerProcess& server, const ServerOptions& options) {
   const auto& f = server.facts();
   context.out(fmt::format("berth {}\n", BERTH_VERSION));
@@ -138,10 +173,18 @@ Result<void> tell(cli::Context& context, const ServerProcess& server, const Serv
     context.out("  WARNING         plain HTTP: keys and prompts can be read on the way (--insecure-http)\n");
   if (f.admin_password) context.out(fmt::format("  admin password  {}   (shown once)\n", *f.admin_password));
   context.out(fmt::format("  data            {}\n", options.data_dir));
-  const std::string path = cli::client_file_path(context.environment);
+  std::string path = cli::client_file_path(context.environment);
   if (path.empty()) return {};
+  const auto other = other_server(path, f.url);
+  if (other) path = options.data_dir + "/client.json";
   TRY_VOID(cli::write_client_file(path, {.server = f.url, .key = f.local_key, .fingerprint = f.fingerprint}));
-  context.out(fmt::format("  client          {}   (commands on this machine are logged in)\n", path));
+  if (!other) {
+    context.out(fmt::format("  client          {}   (commands on this machine are logged in)\n", path));
+    return {};
+  }
+  context.out(fmt::format("  client          {}\n", path));
+  context.out(fmt::format("                  commands on this machine go to {}, which runs too;\n", *other));
+  context.out(fmt::format("                  for this server: export BERTH_CONFIG={}\n", path));
   return {};
 }
 
@@ -157,7 +200,7 @@ int server_command(cli::Context& context, const std::vector<std::string>& args) 
   if (*help) return context.out(**help), cli::kExitOk;
   start_log(log_args.json, log_args.debug);
   auto options = server_args.options(context.environment);
-  if (!options) return context.failed(options.error());
+  if (!options) return context.misused(options.error());
   auto server = ServerProcess::start(*options);
   if (!server) return context.failed(server.error());
   if (auto told = tell(context, **server, *options); !told) return context.failed(told.error());
@@ -212,11 +255,12 @@ int up_command(cli::Context& context, const std::vector<std::string>& args) {
   auto help = a.parse(args);
   if (!help) return context.misused(help.error());
   if (*help) return context.out(**help), cli::kExitOk;
+  if (auto ok = worker_args.check(); !ok) return context.misused(ok.error());
   start_log(log_args.json, log_args.debug);
   auto options = server_args.options(context.environment);
-  if (!options) return context.failed(options.error());
+  if (!options) return context.misused(options.error());
   auto own = worker_args.options(context.environment);
-  if (!own) return context.failed(own.error());
+  if (!own) return context.misused(own.error());
   std::vector<fleet::Worker> profiles;
   if (!profile.empty()) {
     auto read = read_profiles(profile);
@@ -237,8 +281,12 @@ int up_command(cli::Context& context, const std::vector<std::string>& args) {
   };
   if (auto started = start(*own); !started) return context.failed(started.error());
   for (auto& p : profiles) {
-    // A profile that says not_ready is shown by never joining: it is its worker that would have to come.
-    if (p.state != fleet::WorkerState::kReady) continue;
+    if (p.state != fleet::WorkerState::kReady) {
+      // Nobody joins for it: the server knows it by its last report, as it would know a worker that went away.
+      if (auto known = (*server)->introduce(p); !known) return context.failed(known.error());
+      context.out(fmt::format("  simulated       {}   (not ready, known by its last report)\n", p.name));
+      continue;
+    }
     worker::WorkerOptions w = *own;
     w.state_dir = fmt::format("{}-sim-{}", own->state_dir, p.name);
     w.name = p.name;
@@ -274,9 +322,10 @@ int worker_run_command(cli::Context& context, const std::vector<std::string>& ar
   if (!help) return context.misused(help.error());
   if (*help) return context.out(**help), cli::kExitOk;
   if (server.empty()) return context.misused(invalid("--server is missing: the address that `berth server` prints"));
+  if (auto ok = worker_args.check(); !ok) return context.misused(ok.error());
   start_log(log_args.json, log_args.debug);
   auto options = worker_args.options(context.environment);
-  if (!options) return context.failed(options.error());
+  if (!options) return context.misused(options.error());
   options->server = server;
   options->token = token;
   options->token_file = token_file;

@@ -108,11 +108,11 @@ class Place:
         return flags + ["--secret-file", self.path("secret.key")]
 
     def worker_flags(self, state="worker"):
+        os.makedirs(self.path("models"), exist_ok=True)  # a root that is not there is refused
         flags = ["--state-dir", self.path(state), "--launcher-dir", VENV + "/bin", "--model-root", MODELS]
         return flags + ["--model-root", self.path("models"), "--engine-port", str(ENGINE_PORTS)]
 
     def up(self, *more):
-        os.makedirs(self.path("models"), exist_ok=True)
         process = self.start("up", "up", *self.server_flags(), *self.worker_flags(), "--name", "box", *more)
         self.wait_server(process, "up")
         wait_for("worker box ready", lambda: self.worker_state("box") == "ready")

@@ -74,6 +74,10 @@ Result<fleet::Worker> machine(const WorkerOptions& options, const engines::Engin
   if (options.profile) return simulated_worker(options);
   TRY(Detection found, detect(detection(options), catalog));
   for (const std::string& note : found.notes) log::info("detection", {log::kv("note", note)});
+  if (found.worker.engines && found.worker.engines->empty())
+    log::warn(
+        "no engine was found here: put llama-server on PATH, or start with --launcher-dir",
+        {log::kv("path", options.engines.path), log::kv("launcher_dirs", join(options.engines.launcher_dirs, ":"))});
   return std::move(found.worker);
 }
 

@@ -32,6 +32,17 @@ TEST_CASE("a model under a root is found with its size, by its real path") {
   CHECK(linked->path == direct->path);
 }
 
+TEST_CASE("a folder that a flag names must be an absolute path to one") {
+  const testing::Folder folder;
+  folder.write("file", "x");
+  CHECK(check_folders("--model-root", {folder.path(""), "/"}).has_value());
+  const auto refusal = [](const std::string& path) { return check_folders("--model-root", {"/", path}).error(); };
+  CHECK(refusal("/nope/there").message == "--model-root is \"/nope/there\", which is not there");
+  CHECK(refusal(folder.path("file")).message.ends_with("which is not a folder"));
+  CHECK(refusal("models").message.ends_with("must be an absolute path"));
+  CHECK(refusal("").code == Code::kInvalid);
+}
+
 TEST_CASE("paths outside the roots are forbidden, whichever way they lead out") {
   const testing::Folder folder;
   folder.write("models/a.gguf", "x");

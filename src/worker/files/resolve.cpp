@@ -139,6 +139,20 @@ Result<ModelFile> resolve_model(const fleet::ModelSource& source, const std::vec
                           printable(folder)));
 }
 
+Result<void> check_folders(std::string_view flag, const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders) {
+    const auto bad = [&](std::string_view why) {
+      return invalid(fmt::format("{} is \"{}\", {}", flag, printable(folder), why));
+    };
+    if (folder.empty() || folder.front() != '/') return bad("must be an absolute path");
+    struct stat info{};
+    if (::stat(folder.c_str(), &info) != 0) return bad(errno == ENOENT ? "which is not there" : "which cannot be read");
+    if (!S_ISDIR(info.st_mode)) return bad("which is not a folder");
+    if (::access(folder.c_str(), R_OK | X_OK) != 0) return bad("which this user may not enter");
+  }
+  return {};
+}
+
 Result<std::string> content_id(const std::string& path) {
   const Fd fd(::open(path.c_str(), kReadFlags));
   if (!fd.valid()) return system_error("cannot open " + path, errno);

@@ -26,6 +26,9 @@ Result<ModelFile> resolve_model(const fleet::ModelSource& source, const std::vec
 
 constexpr std::size_t kFolderFilesMax = 4096;
 
+/// Folders that a person named after `flag`: absolute, there, and to be entered. Errors: kInvalid with flag and path.
+Result<void> check_folders(std::string_view flag, const std::vector<std::string>& folders);
+
 /// Opens `relative` beneath `root` so that neither ".." nor a symbolic link leads out of it; read-only, regular file.
 /// Uses openat2 where the kernel has it, else a walk from component to component that refuses links.
 Result<Fd> open_beneath(const std::string& root, const std::string& relative);
