@@ -60,6 +60,8 @@ Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request re
     TRY_VOID(check_environment(*engine, request.settings.env));
   }
   TRY_VOID(check_kv_type(catalog, request.settings.kv_type));
+  // What is asked of the model, not what it was trained for, decides how its batches are computed.
+  if (request.facts && (request.task == "embed" || request.task == "rerank")) request.facts->task = request.task;
   return fleet::canonical(std::move(request));
 }
 

@@ -34,6 +34,18 @@ TEST_CASE("flags that mean settings become settings, the others are typed and so
   CHECK(twice->settings.flags == once->settings.flags);
 }
 
+TEST_CASE("the task that is asked for is the task that the estimate counts") {
+  auto request = asked({});
+  request.task = "embed";
+  request.facts.emplace().task = "generate";
+  auto got = canonical(toy_catalog(), request);
+  REQUIRE(got);
+  CHECK(got->facts->task == "embed");
+  request.task = "generate";
+  got = canonical(toy_catalog(), request);
+  CHECK(got->facts->task == "generate");
+}
+
 TEST_CASE("a flag or variable that may not be given is refused by name before anything is decided") {
   CHECK(refusal(asked({"--host=0.0.0.0"})) == "flag --host may not be given: engines listen on 127.0.0.1 only");
   CHECK(refusal(asked({"--threads=many"})) == "flag --threads is \"many\", must be an integer");

@@ -73,8 +73,10 @@ Result<LlamaOptions> llama_options(const fleet::ModelFacts& facts, const fleet::
   o.flash_attention = settings.flash_attention.value_or(true);
   if (!o.flash_attention && *bytes_32 < kHalfBytes32)
     return invalid(fmt::format("settings.flash_attention is off, but kv_type {} needs it", o.kv_type));
-  // The server computes one row of logits per slot; for embeddings and scores every token's row.
-  if (facts.task != "embed" && facts.task != "rerank") o.outputs = o.sequences;
+  // The server computes one row of logits per slot; for embeddings and scores every token's row, of the whole input.
+  const bool whole = facts.task == "embed" || facts.task == "rerank";
+  if (!whole) o.outputs = o.sequences;
+  if (whole && !flag_value(settings, "--batch-size")) o.batch = o.ubatch;
   return o;
 }
 

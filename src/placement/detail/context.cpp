@@ -32,7 +32,12 @@ Settings complete_settings(const Engine& engine, Context& context) {
   complete(s.sequences, policy.default_sequences, "sequences", "the policy's default", context);
   complete(s.kv_type, policy.default_kv_type, "kv_type", "the policy's default", context);
   if (engine.memory == engines::MemoryModel::kParts) {
-    complete(s.ubatch, kUbatchDefault, "ubatch", "the engine's default", context);
+    // An embedding or a score is computed over the input as a whole.
+    const bool whole = context.request.task == "embed" || context.request.task == "rerank";
+    if (whole)
+      complete(s.ubatch, *s.context, "ubatch", "the whole input in one batch", context);
+    else
+      complete(s.ubatch, kUbatchDefault, "ubatch", "the engine's default", context);
     if (!s.flash_attention) s.flash_attention = true;
   }
   return s;
