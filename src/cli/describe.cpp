@@ -92,7 +92,7 @@ class Description {
                       printable(i.status.last_exit->message)));
     row("Engine", i.spec.plan.engine + (i.spec.plan.engine_version.empty() ? "" : " " + i.spec.plan.engine_version));
     for (const auto& w : i.spec.plan.workers) {
-      row("Worker", w.worker_name);
+      row("Worker", w.worker_name + (w.simulated ? " (simulated)" : ""));
       for (const auto& c : w.claim.devices) row("Claim", fmt::format("{}: {}", c.device, human(c.bytes)));
       row("Claim", fmt::format("host RAM: {}", human(w.claim.memory_bytes)));
     }

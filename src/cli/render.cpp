@@ -20,8 +20,11 @@ Figures Figures::of(const fleet::FleetSnapshot& snapshot) {
 
 Figures Figures::of(const fleet::Report& report) {
   Figures out;
-  for (const auto& line : report.lines)
-    for (const auto& d : line.devices) out.free[{d.worker, d.device}] = {d.total, d.reserved, d.allocatable, false};
+  for (const auto& line : report.lines) {
+    const bool pool = line.host && line.host->name == "shared pool";
+    for (const auto& d : line.devices) out.free[{d.worker, d.device}] = {d.total, d.reserved, d.allocatable, pool};
+    if (const auto& h = line.host) out.free[{h->worker, ""}] = {h->total, h->reserved, h->allocatable, pool};
+  }
   return out;
 }
 

@@ -36,7 +36,7 @@ struct Figures {
 
   /// From the snapshot that the decision was made on.
   static Figures of(const fleet::FleetSnapshot& snapshot);
-  /// From the report's own device lines, when the snapshot is elsewhere; those lines know no host RAM.
+  /// From the report's own device lines, when the snapshot is elsewhere; they know the first worker of each line.
   static Figures of(const fleet::Report& report);
 };
 

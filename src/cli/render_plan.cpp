@@ -151,7 +151,7 @@ void Page::parts(const fleet::Plan& plan) {
 void Page::plan(const fleet::Plan& plan, std::size_t number, std::size_t of) {
   blank();
   std::vector<std::string> workers;
-  for (const auto& w : plan.workers) workers.push_back(w.worker_name);
+  for (const auto& w : plan.workers) workers.push_back(w.worker_name + (w.simulated ? " (simulated)" : ""));
   const std::string head =
       of > 1 ? fmt::format("{} {}", say("Replica", "副本"), number) : std::string(say("Plan", "方案"));
   text_ += terminal_.paint(Ink::kBold, head);

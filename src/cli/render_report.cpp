@@ -15,6 +15,7 @@ using fleet::Verdict;
 std::string names_text(const fleet::WorkerLine& line) {
   std::string text = join(line.examples, ", ");
   if (line.workers > line.examples.size()) text += fmt::format(" and {} more", line.workers - line.examples.size());
+  if (line.simulated) text += " (simulated)";
   return text;
 }
 
@@ -129,10 +130,12 @@ void Page::line_block(const fleet::WorkerLine& w) {
   if (!absent.empty() && options_.verbose)
     line(fmt::format("{} {}: {}", m.skipped, say("the source does not tell", "来源未提供"), join(absent, ", ")), 2, 4);
   if (!options_.verbose) return;
-  for (const auto& d : w.devices)
+  std::vector<fleet::DeviceLine> places = w.devices;
+  if (w.host) places.push_back(*w.host);
+  for (const auto& d : places)
     line(fmt::format("{}/{}: total {} - reserved {} - claimed {} - foreign {} = {} allocatable{}",
                      d.worker,
-                     d.device,
+                     d.device.empty() ? d.name : d.device,
                      human(d.total),
                      human(d.reserved),
                      human(d.claimed),

@@ -111,6 +111,8 @@ Result<Table> deployments(const std::string& json, const TableOptions& options) 
                                     : d.status.verdict ? wire::enum_name(*d.status.verdict)
                                                        : "-",
                                     or_dash(printable(r.model))};
+    // No name holds a space: the sentence says it of the worker that was chosen.
+    if (!d.deleting && d.status.summary.ends_with(" (simulated)")) row[2] += " (simulated)";
     if (options.wide)
       row.insert(row.end(),
                  {r.task, d.spec.route.empty() ? d.name : d.spec.route, or_dash(printable(d.status.summary))});
@@ -181,7 +183,7 @@ Result<Table> events(const std::string& json, const TableOptions& options) {
   TRY(const auto list, items<EventView>(json));
   Table table({"OBJECT", "TYPE", "REASON", "COUNT", "MESSAGE", "AGE"});
   for (const auto& e : list)
-    table.add({e.object_kind + "/" + e.object_id,
+    table.add({e.object_kind + "/" + printable(e.object_name.empty() ? e.object_id : e.object_name),
                e.type,
                e.reason,
                std::to_string(e.count),

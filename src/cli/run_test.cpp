@@ -12,7 +12,7 @@ using namespace berth::cli;
 
 namespace {
 
-bool has(const std::string& text, std::string_view piece) { return text.find(piece) != std::string::npos; }
+bool says(const std::string& text, std::string_view piece) { return text.find(piece) != std::string::npos; }
 
 Surroundings asking(const FakeServer& server) {
   Surroundings s;
@@ -43,24 +43,24 @@ TEST_CASE("run, describe and get decisions show the fixes that the server finds"
   FakeServer server(table);
   const auto described = invoke({"describe", "deployment", "tiny"}, asking(server));
   CAPTURE(described.err);
-  CHECK(has(described.out, "1. set context to 4096"));
-  CHECK(has(server.seen().back(), R"("model":"tiny")"));
-  CHECK(has(invoke({"get", "decisions", "tiny"}, asking(server)).out, "1. set context to 4096"));
-  CHECK(has(invoke({"run", "tiny", "x"}, asking(server)).err, "1. set context to 4096"));
+  CHECK(says(described.out, "1. set context to 4096"));
+  CHECK(says(server.seen().back(), R"("model":"tiny")"));
+  CHECK(says(invoke({"get", "decisions", "tiny"}, asking(server)).out, "1. set context to 4096"));
+  CHECK(says(invoke({"run", "tiny", "x"}, asking(server)).err, "1. set context to 4096"));
 }
 
 TEST_CASE("nothing is called looked for that was not, and a no of the search is told as one") {
   FakeServer refuses(too_big_table());
   const auto unasked = invoke({"describe", "deployment", "tiny"}, asking(refuses));
-  CHECK(has(unasked.out, "not looked for here; `berth check -f FILE`"));
-  CHECK_FALSE(has(unasked.out, "none found"));
+  CHECK(says(unasked.out, "not looked for here; `berth check -f FILE`"));
+  CHECK_FALSE(says(unasked.out, "none found"));
   auto table = too_big_table();
   table["POST /api/v1/decisions"] = {{200, R"({"decision":)" + kTooBig + R"(,"fixes":[]})"}};
   FakeServer none(table);
-  CHECK(has(invoke({"get", "decisions", "tiny"}, asking(none)).out, "none found"));
+  CHECK(says(invoke({"get", "decisions", "tiny"}, asking(none)).out, "none found"));
   table["POST /api/v1/decisions"] = {{200, R"({"decision":{"verdict":"fits","asked":1,"summary":"fits"},"fixes":[]})"}};
   FakeServer moved(table);
-  CHECK(has(invoke({"get", "decisions", "tiny"}, asking(moved)).out, "not looked for here"));
+  CHECK(says(invoke({"get", "decisions", "tiny"}, asking(moved)).out, "not looked for here"));
 }
 
 TEST_CASE("run ends at once when every instance has failed for good, with the reason and what to do") {
@@ -71,8 +71,8 @@ TEST_CASE("run ends at once when every instance has failed for good, with the re
                      {"GET /api/v1/instances?deployment=tiny", {{200, gone}}}});
   const auto got = invoke({"run", "tiny", "x"}, asking(server));
   CHECK(got.status == kExitError);
-  CHECK(has(got.err, "bad flag --x"));
-  CHECK(has(got.err, "berth logs tiny"));
+  CHECK(says(got.err, "bad flag --x"));
+  CHECK(says(got.err, "berth logs tiny"));
   CHECK(server.seen().size() < 10);
 }
 
@@ -97,11 +97,11 @@ TEST_CASE("an embedding model is not offered a chat") {
       {{"GET /api/v1/deployments/tiny", {{200, deployment_in(R"({"ready_replicas":1})", R"(,"task":"embed")")}}}});
   const auto ready = invoke({"run", "tiny"}, asking(server));
   CHECK(ready.status == kExitOk);
-  CHECK(has(ready.err, "/v1/embeddings"));
-  CHECK_FALSE(has(ready.err, "berth run tiny"));
+  CHECK(says(ready.err, "/v1/embeddings"));
+  CHECK_FALSE(says(ready.err, "berth run tiny"));
   const auto asked = invoke({"run", "tiny", "Hello"}, asking(server));
   CHECK(asked.status == kExitError);
-  CHECK(has(asked.err, R"({"model":"tiny","input":"Hello"})"));
+  CHECK(says(asked.err, R"({"model":"tiny","input":"Hello"})"));
 }
 
 TEST_CASE("run --verbose counts tokens as the server does") {
@@ -113,19 +113,19 @@ TEST_CASE("run --verbose counts tokens as the server does") {
                   "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":7}}\n\ndata: [DONE]\n\n",
           .type = "text/event-stream"}}}});
   const auto got = invoke({"run", "tiny", "Say hello", "-v"}, asking(server));
-  CHECK(has(got.err, "7 tokens"));
-  CHECK(has(server.seen().back(), R"("include_usage":true)"));
+  CHECK(says(got.err, "7 tokens"));
+  CHECK(says(server.seen().back(), R"("include_usage":true)"));
 }
 
 TEST_CASE("what is wrong with the command line exits 2, and help exits 0") {
   const auto keys = invoke({"get", "keys", "alice"});
   CHECK(keys.status == kExitUsage);
-  CHECK(has(keys.err, "only listed"));
+  CHECK(says(keys.err, "only listed"));
   CHECK(invoke({"get", "workers", "--object", "x"}).status == kExitUsage);
   CHECK(invoke({"get", "decisions"}).status == kExitUsage);
   const auto version = invoke({"version", "--help"});
   CHECK(version.status == kExitOk);
-  CHECK(has(version.out, "berth version"));
+  CHECK(says(version.out, "berth version"));
   CHECK(invoke({"version", "x"}).status == kExitUsage);
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("a followed log that ends while its instance lives exits 1 and says so
   const auto got = invoke({"logs", "-f", "tiny-0"}, asking(server));
   CHECK(got.status == kExitError);
   CHECK(got.out == "line 1\n");
-  CHECK(has(got.err, "went away"));
+  CHECK(says(got.err, "went away"));
   FakeServer deleted({{"GET /api/v1/instances/tiny-0", {{200, one}, {404, R"({"detail":"gone","code":"not_found"})"}}},
                       {path, {{200, "line 1\n", "text/plain"}}}});
   CHECK(invoke({"logs", "-f", "tiny-0"}, asking(deleted)).status == kExitOk);
@@ -146,7 +146,7 @@ TEST_CASE("messages keep their reason whatever was given for a value") {
   const auto got = invoke({"get", "workers", "--output", std::string(100'000, 'x')});
   CHECK(got.status == kExitUsage);
   CHECK(got.err.size() < 500);
-  CHECK(has(got.err, "must be one of table"));
+  CHECK(says(got.err, "must be one of table"));
 }
 
 TEST_CASE("a server's key is found whatever way its address is written") {
@@ -161,4 +161,25 @@ TEST_CASE("a server's key is found whatever way its address is written") {
     CHECK(server.authorization() == "Bearer from-file");
   }
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a simulated worker is called so wherever it is named") {
+  const std::string summary = R"x("verdict":"fits","fit_count":1,"summary":"fits: 1 of 1 on sim-1 (simulated)")x";
+  const std::string answer =
+      R"({"decision":{"asked":1,)" + summary +
+      R"(,"plans":[{"engine":"llama.cpp","layout":"cpu","workers":[{"worker":"w1","worker_name":"sim-1",)"
+      R"("simulated":true,"claim":{"memory_bytes":1073741824}}]}],)"
+      R"("report":{"lines":[{"engine":"llama.cpp","workers":1,"examples":["sim-1"],"simulated":true,)"
+      R"("host":{"worker":"sim-1","name":"host RAM","total":4294967296,"reserved":0,"claimed":1073741824,)"
+      R"("allocatable":3221225472}}]}},"fixes":[]})";
+  FakeServer server(
+      {{"POST /api/v1/decisions", {{200, answer}}},
+       {"GET /api/v1/deployments", {{200, R"({"items":[)" + deployment_in("{" + summary + "}") + "]}"}}}});
+  const auto checked = invoke({"check", "-f", "examples/seed/deployment.yaml", "-v"}, asking(server));
+  CAPTURE(checked.out);
+  CHECK(says(checked.out, "on sim-1 (simulated), cpu"));
+  CHECK(says(checked.out, "sim-1 (simulated) (/"));
+  CHECK(says(checked.out, "host RAM: claim 1.00 GiB, free 3.00 - 1.00 = 2.00 GiB (total 4.00 GiB)"));
+  CHECK(says(checked.out, "sim-1/host RAM: total 4.00 GiB - reserved 0 B - claimed 1.00 GiB"));
+  CHECK(says(invoke({"get", "deployments"}, asking(server)).out, "fits (simulated)"));
 }

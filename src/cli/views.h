@@ -90,13 +90,14 @@ DESCRIBE(UsageView, key_id, model, prompt_tokens, completion_tokens, requests);
 struct EventView {
   std::string object_kind;
   std::string object_id;
+  std::string object_name;
   std::string type;
   std::string reason;
   std::string message;
   Time last_at{};
   std::uint64_t count = 1;
 };
-DESCRIBE(EventView, object_kind, object_id, type, reason, message, last_at, count);
+DESCRIBE(EventView, object_kind, object_id, object_name, type, reason, message, last_at, count);
 
 /// Lists: WorkerView, DeploymentView, InstanceView, DeviceView, KeyView, UsageView, EventView.
 template <class T>

@@ -57,12 +57,13 @@ struct PlanWorker {
   std::string worker;  // id
   std::string worker_name;
   std::string role = "main";
+  bool simulated = false;                   // accepts the plan, starts nothing
   std::vector<std::string> devices;         // ids, in the order the engine sees them
   std::vector<std::uint32_t> layers;        // per device, llama.cpp
   std::vector<std::uint32_t> tensor_split;  // integers in proportion, llama.cpp
   Claim claim;
 };
-DESCRIBE(PlanWorker, worker, worker_name, role, devices, layers, tensor_split, claim);
+DESCRIBE(PlanWorker, worker, worker_name, role, simulated, devices, layers, tensor_split, claim);
 
 /// Everything an engine might choose, pinned.
 struct Plan {
@@ -136,6 +137,8 @@ struct WorkerLine {
   std::optional<Time> last_report_at;  // of the first example: what was judged, when it is not ready
   std::vector<RuleResult> results;     // in chain order
   std::vector<DeviceLine> devices;     // of the first example, best first, ≤ kExamplesMax
+  std::optional<DeviceLine> host;      // its RAM, or the pool that it shares with its devices; device ""
+  bool simulated = false;              // all of them accept plans and start nothing
   bool would_fit = false;              // no reject but those on readiness, cordon, labels and selection
 };
 DESCRIBE(WorkerLine,
@@ -150,6 +153,8 @@ DESCRIBE(WorkerLine,
          last_report_at,
          results,
          devices,
+         host,
+         simulated,
          would_fit);
 constexpr std::size_t kExamplesMax = 5;
 

@@ -25,6 +25,7 @@ fleet::PlanWorker part_of(const Candidate& c) {
   fleet::PlanWorker part;
   part.worker = worker.id;
   part.worker_name = worker.name;
+  part.simulated = worker.simulated;
   part.claim.worker = worker.id;
   for (std::size_t i = 0; i < c.positions.size(); ++i) {
     const auto& id = worker.devices[c.positions[i]].id;

@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "base/time.h"
+
 namespace berth::placement {
 namespace {
 
@@ -70,6 +72,21 @@ std::vector<fleet::DeviceLine> device_lines(const WorkerEval& worker, const Judg
   return lines;
 }
 
+fleet::DeviceLine host_line(const WorkerEval& worker, const Judgement& j) {
+  const auto& m = worker.entry->memory;
+  fleet::DeviceLine line;
+  line.worker = worker.entry->worker.name;
+  line.name = worker.entry->unified ? "shared pool" : "host RAM";
+  line.total = m.total;
+  line.reserved = m.reserved;
+  line.claimed = m.claimed;
+  line.foreign = m.foreign;
+  line.allocatable = worker.ledger.memory;
+  if (m.overcommitted) line.reason = "overcommitted";
+  if (j.best) line.needed = j.best->memory_claim;
+  return line;
+}
+
 /// Equal outcomes for equal reasons; what hides a rule follows from the others.
 Hash signature(const ChainView& chain, const Hash& hardware_key) {
   Hasher h;
@@ -79,6 +96,20 @@ Hash signature(const ChainView& chain, const Hash& hardware_key) {
     if (i % 5 == 4) h.add(std::exchange(word, 0));
   }
   return h.add(word).add(hardware_key.hi).add(hardware_key.lo).finish();
+}
+
+/// What tells the line of this worker from others with the same outcomes: hardware, and the time of a last report.
+Hash own_key(const WorkerEval& worker) {
+  const auto& w = worker.entry->worker;
+  if (w.state == fleet::WorkerState::kReady || !w.last_report_at) return worker.entry->class_key;
+  return Hasher().add(worker.entry->class_key.text()).add(to_rfc3339(*w.last_report_at)).finish();
+}
+
+/// Of the first reject that has figures; 0 without one.
+std::uint64_t bytes_short(const ChainView& chain) {
+  for (const auto* o : chain)
+    if (blocks(*o) && o->numbers) return o->needed.minus_or_zero(o->available).value;
+  return 0;
 }
 
 struct Group {
@@ -95,7 +126,10 @@ fleet::WorkerLine to_line(const Option& option, const Group& group) {
   line.engine = option.engine->id;
   line.engine_version = group.judgement->chain->version;
   line.workers = group.workers;
-  line.examples = group.examples;
+  // The worker whose figures are shown stands first.
+  line.examples = {worker.name};
+  for (const auto& name : group.examples)
+    if (name != worker.name && line.examples.size() < fleet::kExamplesMax) line.examples.push_back(name);
   line.os = worker.os;
   line.arch = worker.arch;
   line.hardware = hardware(worker);
@@ -104,6 +138,8 @@ fleet::WorkerLine to_line(const Option& option, const Group& group) {
   for (std::size_t i = 0; i < kRuleCount; ++i)
     line.results.push_back(to_result(static_cast<RuleId>(i), *group.chain[i]));
   line.devices = device_lines(*group.first, *group.judgement);
+  line.host = host_line(*group.first, *group.judgement);
+  line.simulated = worker.simulated;
   line.would_fit = only_gate_rejects(group.chain);
   return line;
 }
@@ -124,14 +160,16 @@ bool nearer(const Group& a, const Group& b) {
 
 void add_lines(fleet::Report& report, const Search& search, const Option& option, std::size_t o) {
   for (const bool by_hardware : {true, false}) {
-    std::map<Hash, Group> groups;
+    std::map<std::pair<bool, Hash>, Group> groups;  // what only plays a machine is told apart from machines
     for (const auto& worker : search.workers()) {
       const Judgement& j = worker.judgements[o];
       const ChainView chain = full_chain(worker, j);
-      auto& group = groups[signature(chain, by_hardware ? worker.entry->class_key : Hash{})];
+      const Hash key = signature(chain, by_hardware ? own_key(worker) : Hash{});
+      auto& group = groups[{worker.entry->worker.simulated, key}];
       ++group.workers;
       if (group.examples.size() < fleet::kExamplesMax) group.examples.push_back(worker.entry->worker.name);
-      if (group.first != nullptr) continue;
+      // The figures shown are those of the worker that lacks least.
+      if (group.first != nullptr && bytes_short(chain) >= bytes_short(group.chain)) continue;
       group.first = &worker;
       group.judgement = &j;
       group.chain = chain;
@@ -198,19 +236,22 @@ const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& ru
 
 // A worker that is not in the fleet has no line of its own.
 void add_missing_workers(fleet::Report& report, const Context& context) {
-  if (context.selected.empty()) return;
+  if (context.selected.empty() && context.request.restriction.workers.empty()) return;
   std::set<std::string, std::less<>> known;
   context.snapshot.for_each([&](const WorkerEntry& entry) {
     known.insert(entry.worker.name);
     known.insert(entry.worker.id);
   });
+  const auto add = [&](Reason reason, const std::string& device, const std::string& worker) {
+    report.request.push_back(
+        to_result(RuleId::kSelection, RuleOutcome::reject(reason, {{"device", device}, {"worker", worker}})));
+  };
   for (const auto& [worker, devices] : context.selected) {
     if (known.contains(worker)) continue;
-    for (const auto& device : devices)
-      report.request.push_back(to_result(RuleId::kSelection,
-                                         RuleOutcome::reject(Reason::kSelectedDeviceMissing,
-                                                             {{"device", worker + "/" + device}, {"worker", worker}})));
+    for (const auto& device : devices) add(Reason::kSelectedDeviceMissing, worker + "/" + device, worker);
   }
+  for (const auto& worker : context.request.restriction.workers)
+    if (!known.contains(worker)) add(Reason::kSelectedWorkerMissing, "", worker);
 }
 
 void add_unused(fleet::Report& report, const Context& context, const std::vector<Candidate>& chosen) {
@@ -227,6 +268,25 @@ void add_unused(fleet::Report& report, const Context& context, const std::vector
   }
   for (const auto& name : context.request.accept)
     if (!context.used_accept.contains(name)) report.unused_accept.push_back(name);
+}
+
+enum class Among { kAdmitted, kAll };
+
+/// "worker: why not" of the line that is nearest to a yes; of workers that state, cordon, labels and selection admit,
+/// or of all.
+std::optional<std::string> nearest_cause(const fleet::Decision& d, Among among) {
+  for (const auto& line : d.report.lines) {
+    const auto shut = std::find_if(line.results.begin(), line.results.end(), [](const fleet::RuleResult& r) {
+      const bool gate = r.rule == "worker_ready" || r.rule == "cordon" || r.rule == "labels" || r.rule == "selection";
+      return gate && r.outcome == Outcome::kReject;
+    });
+    if (among == Among::kAdmitted && shut != line.results.end()) continue;
+    for (const auto& r : line.results) {
+      const bool untold = d.verdict == fleet::Verdict::kUnknown && r.outcome == Outcome::kUnknown;
+      if (r.outcome == Outcome::kReject || untold) return fmt::format("{}: {}", line.examples.front(), r.text);
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -277,6 +337,7 @@ std::string make_summary(const Context& context, const fleet::Decision& d) {
     const auto& plan = d.plans.front();
     const auto* engine = context.catalog.find(plan.engine);
     std::string where = plan.workers.front().worker_name;
+    if (plan.workers.front().simulated) where += " (simulated)";
     if (d.plans.size() > 1)
       where += fmt::format(" and {} more place{}", d.plans.size() - 1, d.plans.size() == 2 ? "" : "s");
     return fmt::format("fits: {} with {} on {}", count, engine == nullptr ? plan.engine : engine->title, where);
@@ -287,17 +348,15 @@ std::string make_summary(const Context& context, const fleet::Decision& d) {
                        d.holders.size() == 1 ? "" : "s",
                        count);
   const std::string head = d.verdict == fleet::Verdict::kUnknown ? "unknown" : "does not fit";
-  for (const auto& line : d.report.lines) {
-    for (const auto& r : line.results) {
-      const bool tells =
-          r.outcome == Outcome::kReject || (d.verdict == fleet::Verdict::kUnknown && r.outcome == Outcome::kUnknown);
-      if (tells && line.state == fleet::WorkerState::kReady)
-        return fmt::format("{}: {}; {}: {}", head, count, line.examples.front(), r.text);
-    }
+  if (const auto cause = nearest_cause(d, Among::kAdmitted)) return fmt::format("{}: {}; {}", head, count, *cause);
+  // What names something that is not there comes before workers that were shut; another engine's format after them.
+  for (const bool format : {false, true}) {
+    if (format)
+      if (const auto cause = nearest_cause(d, Among::kAll)) return fmt::format("{}: {}; {}", head, count, *cause);
+    for (const auto& r : d.report.request)
+      if ((r.rule == "format") == format && (r.outcome == Outcome::kReject || r.outcome == Outcome::kUnknown))
+        return fmt::format("{}: {}; {}", head, count, r.text);
   }
-  for (const auto& r : d.report.request)
-    if (r.outcome == Outcome::kReject || r.outcome == Outcome::kUnknown)
-      return fmt::format("{}: {}; {}", head, count, r.text);
   if (!d.report.notes.empty()) return fmt::format("{}: {}; {}", head, count, d.report.notes.front());
   return fmt::format("{}: {}", head, count);
 }

@@ -63,8 +63,10 @@ class FixSearch {
   std::string where(const FleetSnapshot& snapshot, const Plan& plan) const {
     const auto& part = plan.workers.front();
     const auto* engine = catalog_.find(plan.engine);
-    std::string text =
-        fmt::format(": fits on {} with {}", part.worker_name, engine == nullptr ? plan.engine : engine->title);
+    std::string text = fmt::format(": fits on {}{} with {}",
+                                   part.worker_name,
+                                   part.simulated ? " (simulated)" : "",
+                                   engine == nullptr ? plan.engine : engine->title);
     const auto* entry = snapshot.find(part.worker);
     if (entry == nullptr) return text;
     Bytes pool = part.claim.memory_bytes;

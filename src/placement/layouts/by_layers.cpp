@@ -280,7 +280,7 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
   Candidate c = llama_candidate(input, "cpu", static_cast<std::uint32_t>(table.device.size() - 1));
   const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input.context);
   if (offload_asked) {
-    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDeviceSelected), Bytes(Bytes::kMax)});
+    answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDevicesAsked), Bytes(Bytes::kMax)});
     return;
   }
   if (!input.context.request.settings.cpu_offload) {

@@ -40,6 +40,17 @@ const fleet::Device* device_of(const StaticInput& in) {
   return &in.entry.worker.devices[list.front()];
 }
 
+/// A path that only a worker can see is named: nobody could tell which file is meant otherwise.
+RuleOutcome format_unknown(const fleet::ModelSource& source) {
+  if (source.kind != "local" || source.path.empty())
+    return RuleOutcome::unknown(Reason::kFormatUnknown, {{"why", ""}, {"why_zh", ""}});
+  const std::string path = printable(source.path);
+  return RuleOutcome::unknown(
+      Reason::kFormatUnknown,
+      {{"why", fmt::format(": {} is not on the machine that answers; its facts are not known", path)},
+       {"why_zh", fmt::format("：{} 不在应答的机器上，无法读取其信息", path)}});
+}
+
 RuleOutcome request_rule(const StaticInput& in, RowState&) {
   const Engine& engine = *in.option.engine;
   if (!engine.supported) return RuleOutcome::reject(Reason::kEngineUnsupported, {{"engine", engine.title}});
@@ -52,7 +63,7 @@ RuleOutcome format_rule(const StaticInput& in, RowState&) {
   const Engine& engine = *in.option.engine;
   const auto& facts = in.context.request.facts;
   if (engine.formats.empty()) return RuleOutcome::pass();
-  if (!facts || facts->format.empty()) return RuleOutcome::unknown(Reason::kFormatUnknown);
+  if (!facts || facts->format.empty()) return format_unknown(in.context.request.source);
   if (!holds(engine.formats, facts->format))
     return RuleOutcome::reject(
         Reason::kFormatUnsupported,
@@ -212,6 +223,8 @@ RuleOutcome engine_present(const StaticInput& in, RowState& state) {
     return RuleOutcome::source_lacks();
   }
   std::string why = in.context.policy.allow_install ? "there is no package for this system" : "the policy forbids it";
+  if (const auto& programs = in.option.engine->recipe.programs; !programs.empty() && !worker.simulated)
+    why += fmt::format("; put {} on the worker's PATH, or start the worker with --launcher-dir", programs.front());
   for (const auto* row : state.rows) {
     if (!in.context.policy.allow_install || row->install.empty()) continue;
     if (row->install == "container" && !worker.container_runtime) {

@@ -83,12 +83,21 @@ constexpr std::array kReasons = {
               false,
               "selected device {device} does not exist",
               "所选设备 {device} 不存在"},
+    ReasonRow{Reason::kSelectedWorkerMissing,
+              "selected_worker_missing",
+              false,
+              "selected worker {worker} does not exist",
+              "所选节点 {worker} 不存在"},
     ReasonRow{Reason::kFormatUnsupported,
               "format_unsupported",
               false,
               "{engine} reads {needs}; the model is {has}",
               "{engine} 支持 {needs} 格式；模型为 {has}"},
-    ReasonRow{Reason::kFormatUnknown, "format_unknown", false, "the model's format is not known", "模型格式未知"},
+    ReasonRow{Reason::kFormatUnknown,
+              "format_unknown",
+              false,
+              "the model's format is not known{why}",
+              "模型格式未知{why_zh}"},
     ReasonRow{Reason::kEngineOs,
               "engine_os",
               false,
@@ -114,6 +123,11 @@ constexpr std::array kReasons = {
               false,
               "devices are selected, so running on the CPU alone is out",
               "已选定设备，不能仅用 CPU 运行"},
+    ReasonRow{Reason::kDevicesAsked,
+              "devices_asked",
+              false,
+              "the request asks for devices, so running on the CPU alone is out",
+              "请求要求使用设备，不能仅用 CPU 运行"},
     ReasonRow{Reason::kEngineUnsupported,
               "engine_unsupported",
               false,
@@ -281,6 +295,13 @@ std::string_view rule_name(RuleId id) { return kRules[index(id)].name; }
 std::string_view rule_subject(RuleId id) { return kRules[index(id)].subject; }
 std::string_view reason_name(Reason reason) { return row_of(reason).name; }
 bool acceptable(Reason reason) { return row_of(reason).acceptable; }
+
+std::vector<std::string> acceptable_reasons() {
+  std::vector<std::string> out;
+  for (const auto& row : kReasons)
+    if (row.acceptable) out.emplace_back(row.name);
+  return out;
+}
 
 RuleOutcome RuleOutcome::reject(Reason reason, Args args) {
   RuleOutcome o;

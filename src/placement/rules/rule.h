@@ -54,6 +54,7 @@ enum class Reason : std::uint8_t {
   kOtherCluster,
   kNotSelected,
   kSelectedDeviceMissing,
+  kSelectedWorkerMissing,
   kFormatUnsupported,
   kFormatUnknown,
   kEngineOs,
@@ -61,6 +62,7 @@ enum class Reason : std::uint8_t {
   kEngineVendor,
   kNeedsDevice,
   kDeviceSelected,
+  kDevicesAsked,
   kEngineUnsupported,
   kEngineVersion,
   kEngineArch,
@@ -123,6 +125,8 @@ constexpr bool independent(RuleId id) { return id >= RuleId::kWorkerReady && id 
 std::string_view reason_name(Reason reason);
 /// True when `accept: name` may turn this reason into a warn.
 bool acceptable(Reason reason);
+/// The names of those, in the order of the table: what `accept` may hold.
+std::vector<std::string> acceptable_reasons();
 /// The sentence of an outcome; empty on a bare pass.
 std::string sentence(const RuleOutcome& outcome, Language language = Language::kEnglish);
 /// The public form with names and text.

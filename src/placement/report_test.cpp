@@ -1,0 +1,65 @@
+// What the report says beside the verdict: what was assumed, which workers only play one, what host memory there is.
+#include <doctest/doctest.h>
+
+#include "placement/decide.h"
+#include "placement/testing.h"
+
+namespace berth::placement {
+namespace {
+
+using namespace testing;
+
+FleetSnapshot fleet_with(std::vector<fleet::Worker> workers) {
+  std::vector<FleetSnapshot::Entry> entries;
+  for (auto& worker : workers) entries.push_back(*fleet::make_entry(std::move(worker), {}));
+  return *FleetSnapshot::build(std::move(entries), {});
+}
+
+}  // namespace
+
+TEST_CASE("an embedding is computed in one batch: it is as large as the context, and counted") {
+  const auto snapshot = fleet_with({linux_worker("w", Bytes(64 * kGiB))});
+  auto request = request_for(llama_facts({}));
+  const auto plain = decide(snapshot, request, {}, catalog());
+  request.task = request.facts->task = "embed";
+  const auto d = decide(snapshot, request, {}, catalog());
+  REQUIRE(d.plans.size() == 1);
+  CHECK(d.plans.front().settings.ubatch == 2048);
+  CHECK(plain.plans.front().settings.ubatch == 512);
+  CHECK(d.plans.front().workers.front().claim.memory_bytes > plain.plans.front().workers.front().claim.memory_bytes);
+  bool said = false;
+  for (const auto& line : d.report.defaults)
+    said = said || (line.setting == "ubatch" && line.value == "2048" && line.why == "the whole input in one batch");
+  CHECK(said);
+  request.settings.ubatch = 256;  // who says it, gets it
+  CHECK(decide(snapshot, request, {}, catalog()).plans.front().settings.ubatch == 256);
+}
+
+TEST_CASE("a simulated worker is told in its plan, its line and the summary, and apart from real ones") {
+  auto real = linux_worker("a-real", Bytes(1 * kGiB));
+  auto play = linux_worker("b-play", Bytes(64 * kGiB));
+  play.simulated = true;
+  const auto d = decide(fleet_with({real, play}), request_for(llama_facts({})), {}, catalog());
+  REQUIRE(d.plans.size() == 1);
+  CHECK(d.plans.front().workers.front().simulated);
+  CHECK(d.summary.ends_with("on b-play (simulated)"));
+  for (const auto& line : d.report.lines) {
+    REQUIRE(line.examples.size() == 1);
+    CHECK(line.simulated == (line.examples.front() == "b-play"));
+    REQUIRE(line.host.has_value());
+    CHECK(line.host->name == "host RAM");
+    CHECK(line.host->total == Bytes((line.simulated ? 64 : 1) * kGiB));
+  }
+}
+
+TEST_CASE("an engine that is not on a worker comes with what to do about it") {
+  auto worker = linux_worker("w", Bytes(64 * kGiB));
+  worker.engines->clear();
+  fleet::Policy policy;
+  policy.allow_install = false;
+  const auto d = decide(fleet_with({worker}), request_for(llama_facts({})), policy, catalog());
+  CHECK(d.summary.find("put llama-server on the worker's PATH") != std::string::npos);
+  CHECK(d.summary.find("--launcher-dir") != std::string::npos);
+}
+
+}  // namespace berth::placement
