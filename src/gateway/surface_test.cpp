@@ -213,16 +213,25 @@ TEST_CASE("errors of engines keep their text and get the shape of the API") {
       answers(400,
               R"({"error":{"code":400,"message":"too long: 9000","type":"exceed_context_size_error","n_ctx":1}})"));
   FakeEngine old(world.loop, answers(422, R"({"object":"error","message":"bad \"n\"","type":"BadRequest","code":4})"));
+  FakeEngine small(world.loop,
+                   answers(500,
+                           R"({"error":{"code":500,"message":"input (600 tokens) is too large to process. increase )"
+                           R"(the physical batch size","type":"server_error"}})"));
   FakeEngine locked(world.loop, answers(401, R"({"error":{"message":"no"}})"));
   FakeEngine plain(world.loop, answers(500, "oops\x01"));
   world.route("m", {engine.port()});
   world.route("old", {old.port()});
+  world.route("batch", {small.port()});
   world.route("locked", {locked.port()});
   world.route("plain", {plain.port()});
   const net::Response context = world.ask("POST", kChatRoute, kChat);
   CHECK(is_error(context, 400, "context_length_exceeded"));
   CHECK(has(context.body, "too long: 9000"));
   CHECK(context.headers.get("x-should-retry") == "false");
+  const net::Response batch = world.ask("POST", kChatRoute, R"({"model":"batch"})");
+  CHECK(is_error(batch, 400, "context_length_exceeded"));
+  CHECK(has(batch.body, R"("type":"invalid_request_error")"));
+  CHECK(has(batch.body, "600 tokens"));
   const net::Response other = world.ask("POST", kChatRoute, R"({"model":"old"})");
   CHECK(is_error(other, 422, ""));
   CHECK(has(other.body, R"(bad \"n\")"));
@@ -231,7 +240,7 @@ TEST_CASE("errors of engines keep their text and get the shape of the API") {
   CHECK(is_error(text, 500, ""));
   CHECK(has(text.body, R"(oops\\x01)"));
   CHECK(world.ledger.rows().empty());
-  for (FakeEngine* e : {&engine, &old, &locked, &plain}) world.run(e->stop());
+  for (FakeEngine* e : {&engine, &old, &small, &locked, &plain}) world.run(e->stop());
 }
 
 TEST_CASE("requests take turns between equal instances, on kept connections") {

@@ -23,7 +23,7 @@ class Serve(unittest.TestCase):
         cls.addClassCleanup(cls.place.close)
         cls.up = cls.place.up()
         cls.first = cls.place.cli("run", model(), "Say hello in one sentence.", "--name", "smollm2")
-        cls.place.cli("run", model(), "--name", "embedder", "--task", "embed", "--context", "512")
+        cls.place.cli("run", model(), "--name", "embedder", "--task", "embed", "--context", "1024")
         cls.client = cls.place.client()
 
     def test_run_prints_an_answer(self):
@@ -79,6 +79,14 @@ class Serve(unittest.TestCase):
         near, far = (sum(a * b for a, b in zip(vectors[0], vectors[i])) / norms[0] / norms[i] for i in (1, 2))
         self.assertGreater(near, far)
         self.assertGreater(answer.usage.prompt_tokens, 0)
+
+    def test_embeddings_of_a_text_up_to_the_context_and_beyond(self):
+        answer = self.client.embeddings.create(model="embedder", input="sea " * 800, encoding_format="float")
+        self.assertGreater(answer.usage.prompt_tokens, 512)
+        self.assertEqual(len(answer.data[0].embedding), 576)
+        with self.assertRaises(openai.BadRequestError) as refused:
+            self.client.embeddings.create(model="embedder", input="sea " * 3000, encoding_format="float")
+        self.assertEqual(refused.exception.code, "context_length_exceeded")
 
     def test_a_client_that_leaves_stops_the_engine(self):
         instance = self.place.instance("smollm2")

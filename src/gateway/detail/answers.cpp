@@ -54,7 +54,9 @@ void read_error_object(std::string_view object, ApiError& error) {
 
 bool speaks_of_context(const ApiError& error) {
   return error.type == "exceed_context_size_error" || error.code == "context_length_exceeded" ||
-         error.message.find("maximum context length") != std::string::npos;
+         error.message.find("maximum context length") != std::string::npos ||
+         error.message.find("is too large to process") != std::string::npos ||  // llama-server: more than one batch
+         error.message.find("is larger than the max context size") != std::string::npos;
 }
 
 }  // namespace
@@ -97,6 +99,10 @@ ApiError engine_error(int status, std::string_view body) {
   if (error.message.empty() && !is_json && is_utf8(body)) error.message = printable(shortened(trim(body)));
   if (error.message.empty()) error.message = fmt::format("the engine answered with status {}", status);
   if (speaks_of_context(error)) {
+    if (status >= 500) {  // what the client sent is wrong, whatever the engine calls it
+      error.status = 400;
+      error.type = "invalid_request_error";
+    }
     error.code = "context_length_exceeded";
     error.should_retry = false;
   }
