@@ -1,10 +1,14 @@
 #include "api/api.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include "api/documents.h"
+#include "api/host.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "wire/json.h"
 
 namespace berth::api {
 namespace {
@@ -20,16 +24,20 @@ std::string new_request_id() {
 }
 
 net::Response problem(const Error& error, const std::string& request_id) {
-  const int status = error.code == Code::kNotSupported ? 405 : http_status(error.code);
-  return net::make_response(status, "application/problem+json", problem_json(error, request_id));
+  return net::make_response(http_status(error.code), "application/problem+json", problem_json(error, request_id));
 }
 
-std::string_view host_of(std::string_view authority) {
-  if (authority.starts_with('[')) return authority.substr(0, authority.find(']') + 1);
-  return authority.substr(0, authority.find(':'));
+net::Response no_such_route(const RouteMatch& match, const net::Request& request, const std::string& request_id) {
+  if (match.allowed.empty())
+    return problem(fail(Code::kNotFound, fmt::format("there is no route {}", printable(request.path()))), request_id);
+  constexpr int kMethodNotAllowed = 405;
+  const auto error = fail(Code::kNotSupported,
+                          fmt::format("{} is not offered here, only {}", printable(request.method), match.allowed));
+  auto response = net::make_response(
+      kMethodNotAllowed, "application/problem+json", problem_json(error, request_id, kMethodNotAllowed));
+  response.headers.add("allow", match.allowed);
+  return response;
 }
-
-bool loopback_name(std::string_view host) { return host == "localhost" || host == "[::1]" || host.starts_with("127."); }
 
 }  // namespace
 
@@ -42,10 +50,11 @@ struct Api::State {
   std::vector<Route> routes;
 
   [[nodiscard]] bool host_allowed(std::string_view host) const {
-    if (options.any_host || loopback_name(host)) return true;
-    for (const auto& known : options.hosts)
-      if (equals_ignoring_case(known, host)) return true;
-    return false;
+    if (is_loopback_host(host)) return true;
+    const auto among = [host](const std::vector<std::string>& list) {
+      return std::any_of(list.begin(), list.end(), [&](const auto& known) { return is_same_host(known, host); });
+    };
+    return among(options.hosts) || (options.own_hosts && among(own_hosts()));
   }
 
   Result<Call> make_call(const net::Request& request,
@@ -58,7 +67,10 @@ struct Api::State {
     call.query = std::string(request.query());
     if (const auto match = request.headers.get("if-match")) call.if_match = std::string(*match);
     call.now = clock.now();
-    if (route.scope.empty()) return call;
+    if (route.scope.empty()) {
+      TRY_VOID(check_query(route, call.query));
+      return call;
+    }
     const auto key = presented_key(request);
     if (!key) return fail(Code::kUnauthenticated, "a key is needed: Authorization: Bearer KEY");
     const auto principal = deps.auth.check(*key);
@@ -66,6 +78,7 @@ struct Api::State {
     if (!principal->may(route.scope))
       return fail(Code::kForbidden, fmt::format("the key \"{}\" lacks the scope {}", principal->name, route.scope));
     call.principal = *principal;
+    TRY_VOID(check_query(route, call.query));
     return call;
   }
 
@@ -78,78 +91,92 @@ struct Api::State {
     }
   }
 
-  awaitable<void> health(net::Exchange& exchange) const {
+  /// Alive: it answers and can read. Ready: it can write too, so that what is asked for is kept.
+  awaitable<void> health(net::Exchange& exchange, bool ready) const {
     const auto revision = deps.store.revision();
-    const int status = revision ? 200 : 503;
-    const std::string body = fmt::format(R"({{"status":"{}","checks":{{"store":"{}"}}}})",
-                                         revision ? "ok" : "failing",
-                                         revision ? "ok" : "cannot be read");
-    auto response = net::make_response(status, "application/json", body);
+    std::string trouble = revision ? "" : "cannot be read: " + revision.error().message;
+    if (revision && ready) {
+      trouble = deps.store_trouble();
+      if (!trouble.empty()) trouble = "cannot be written: " + trouble;
+    }
+    const bool ok = trouble.empty();
+    const std::string body =
+        wire::to_json(HealthDoc{ok ? "ok" : "failing", {{"store", ok ? "ok" : std::move(trouble)}}});
+    auto response = net::make_response(ok ? 200 : 503, "application/json", body);
     static_cast<void>(co_await exchange.respond(std::move(response)));
   }
 
-  awaitable<bool> logs(net::Exchange& exchange, const std::string& request_id) const {
-    static const std::vector<Route> kLogs = {
-        {"GET", "/api/v1/instances/{name}/logs", std::string(kScopeManagement), "log of an instance", nullptr}};
-    std::map<std::string, std::string> params;
-    const auto found = find_route(kLogs, exchange.request().method, exchange.request().path(), params);
-    if (!found) co_return false;
-    auto call = make_call(exchange.request(), **found, params);
-    if (!call) {
-      auto response = problem(call.error(), request_id);
-      static_cast<void>(co_await exchange.respond(std::move(response)));
-      co_return true;
-    }
+  struct LogsOf {
+    std::string instance;
+    std::string worker;
+    std::uint32_t tail = 0;
+    bool follow = false;
+  };
+  Result<LogsOf> logs_of(const Call& call) const {
     constexpr std::uint64_t kTailMax = 10'000;
-    const auto tail = parse_u64(call->query_text("tail").value_or("100"));
+    const auto tail = parse_u64(call.query_text("tail").value_or("100"));
+    const auto& name = call.params.at("name");
     const auto view = deps.reconciler.view();
     const reconcile::InstanceObject* instance = nullptr;
     for (const auto& o : view->instances)
-      if (o.meta.name == params.at("name") || o.meta.id == params.at("name")) instance = &o;
-    Error error = fail(Code::kNotFound, fmt::format("instance \"{}\" does not exist", printable(params.at("name"))));
-    if (instance != nullptr && (!tail || *tail > kTailMax))
-      error = invalid(fmt::format("tail must be from 0 to {}", kTailMax));
-    if (instance == nullptr || !tail || *tail > kTailMax) {
-      auto response = problem(error, request_id);
-      static_cast<void>(co_await exchange.respond(std::move(response)));
-      co_return true;
-    }
-    const std::string worker = instance->spec.plan.workers.empty() ? "" : instance->spec.plan.workers.front().worker;
-    co_await links.logs(
-        exchange, instance->meta.id, worker, static_cast<std::uint32_t>(*tail), call->query_flag("follow"));
-    co_return true;
+      if (o.meta.name == name || o.meta.id == name) instance = &o;
+    if (instance == nullptr)
+      return fail(Code::kNotFound, fmt::format("instance \"{}\" does not exist", printable(name)));
+    if (!tail || *tail > kTailMax) return invalid(fmt::format("tail must be from 0 to {}", kTailMax));
+    TRY(const bool follow, call.query_flag("follow"));
+    const auto& parts = instance->spec.plan.workers;
+    return LogsOf{.instance = instance->meta.id,
+                  .worker = parts.empty() ? "" : parts.front().worker,
+                  .tail = static_cast<std::uint32_t>(*tail),
+                  .follow = follow};
   }
 
-  awaitable<void> route(net::Exchange& exchange, const std::string& request_id) const {
-    std::map<std::string, std::string> params;
-    const auto found = find_route(routes, exchange.request().method, exchange.request().path(), params);
-    Result<Reply> reply = found ? fail(Code::kInternal, "not run") : Result<Reply>(found.error());
-    if (found) {
-      auto call = make_call(exchange.request(), **found, std::move(params));
-      if (!call) {
-        reply = call.error();
-      } else if (auto body = co_await exchange.read_body(kManagementBodyMax); !body) {
-        reply = body.error();
-      } else {
-        call->body = std::move(*body);
-        call->request_id = request_id;
-        const Route& row = **found;
-        std::function<Result<Reply>()> job = [this, &row, &call] { return run(row, *call); };
-        reply = co_await pool.run<Reply>(std::move(job));
-      }
-    }
-    auto response = reply ? net::make_response(reply->status, "application/json", std::move(reply->json))
-                          : problem(reply.error(), request_id);
+  static awaitable<void> answer(net::Exchange& exchange, net::Response response, const std::string& request_id) {
     response.headers.add("x-request-id", request_id);
     response.headers.add("cache-control", "no-store");
     response.headers.add("x-content-type-options", "nosniff");
     static_cast<void>(co_await exchange.respond(std::move(response)));
+  }
+
+  awaitable<void> route(net::Exchange& exchange, const std::string& request_id) const {
+    auto found = find_route(routes, exchange.request().method, exchange.request().path());
+    if (found.route == nullptr) {
+      auto response = no_such_route(found, exchange.request(), request_id);
+      co_return co_await answer(exchange, std::move(response), request_id);
+    }
+    const Route& row = *found.route;
+    Result<Reply> reply = fail(Code::kInternal, "not run");
+    auto call = make_call(exchange.request(), row, std::move(found.params));
+    if (!call) {
+      reply = call.error();
+    } else if (!row.handler) {
+      auto wanted = logs_of(*call);
+      if (wanted)
+        co_return co_await links.logs(exchange, wanted->instance, wanted->worker, wanted->tail, wanted->follow);
+      reply = wanted.error();
+    } else if (auto body = co_await exchange.read_body(kManagementBodyMax); !body) {
+      reply = body.error();
+    } else {
+      call->body = std::move(*body);
+      call->request_id = request_id;
+      std::function<Result<Reply>()> job = [this, &row, &call] { return run(row, *call); };
+      reply = co_await pool.run<Reply>(std::move(job));
+    }
+    auto response = reply ? net::make_response(reply->status, "application/json", std::move(reply->json))
+                          : problem(reply.error(), request_id);
+    co_await answer(exchange, std::move(response), request_id);
   }
 };
 
 Api::Api(RouteDeps deps, WorkerLinks& links, net::WorkPool& pool, const Clock& clock, ApiOptions options)
     : state_(std::make_unique<State>(State{deps, links, pool, clock, std::move(options), management_routes(deps)})) {
   state_->routes.push_back(evaluation_route(deps));
+  state_->routes.push_back({"GET",
+                            "/api/v1/instances/{name}/logs",
+                            std::string(kScopeManagement),
+                            "log of an instance",
+                            nullptr,
+                            {"tail", "follow"}});
 }
 Api::~Api() = default;
 
@@ -175,10 +202,9 @@ std::optional<Error> Api::check_origin(const net::Request& request) const {
 awaitable<void> Api::handle(net::Exchange& exchange) {
   const std::string request_id = new_request_id();
   const auto path = exchange.request().path();
-  if (path == "/healthz" || path == "/readyz") co_return co_await state_->health(exchange);
+  if (path == "/healthz" || path == "/readyz") co_return co_await state_->health(exchange, path == "/readyz");
   if (path == wire::kControlPath) co_return co_await state_->links.control(exchange);
   if (path == wire::kDataPath) co_return co_await state_->links.data(exchange);
-  if (co_await state_->logs(exchange, request_id)) co_return;
   co_await state_->route(exchange, request_id);
 }
 

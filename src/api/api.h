@@ -17,7 +17,7 @@ constexpr std::size_t kManagementBodyMax = 8ULL * 1024 * 1024;
 struct ApiOptions {
   /// Host names that requests may carry besides loopback names; empty admits loopback only (DNS rebinding, T17).
   std::vector<std::string> hosts;
-  bool any_host = false;  // when listening beyond loopback
+  bool own_hosts = false;  // listening on all addresses: this machine's own names and addresses are admitted too
 };
 
 class Api {

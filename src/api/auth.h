@@ -83,7 +83,10 @@ class Auth {
   std::unique_ptr<State> state_;
 };
 
-/// Reads the HMAC key from `path`, or makes it (mode 0600). Errors: kForbidden when others may read the file.
-Result<std::string> load_or_make_secret(const std::string& path);
+/// What to do about a secret that is not there: kRefuse when there are keys that only it can check.
+enum class SecretLost { kMakeNew, kRefuse };
+/// Reads the HMAC key from `path`, or makes it (mode 0600). Errors: kInvalid when it is no regular file, when others
+/// may read it, when it is too short, and when it is missing and must not be made.
+Result<std::string> load_or_make_secret(const std::string& path, SecretLost lost = SecretLost::kMakeNew);
 
 }  // namespace berth::api

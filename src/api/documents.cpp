@@ -54,3 +54,4 @@ BERTH_WIRE(berth::api::DecisionAnswer);
 BERTH_WIRE(berth::api::NewKeyRequest);
 BERTH_WIRE(berth::api::NewKeyAnswer);
 BERTH_WIRE(berth::api::LoginRequest);
+BERTH_WIRE(berth::api::HealthDoc);

@@ -13,6 +13,7 @@
 #include "fleet/objects.h"
 #include "fleet/snapshot.h"
 #include "reconcile/reconciler.h"
+#include "wire/rules.h"
 
 namespace berth::api {
 
@@ -97,11 +98,13 @@ struct NewDeployment {
   fleet::DeploymentSpec spec;
 };
 DESCRIBE(NewDeployment, name, spec);
+constexpr wire::FieldRules field_rules(wire::Tag<NewDeployment>) { return {{"name", "spec"}}; }
 
 struct EditDeployment {
   fleet::DeploymentSpec spec;
 };
 DESCRIBE(EditDeployment, spec);
+constexpr wire::FieldRules field_rules(wire::Tag<EditDeployment>) { return {{"spec"}}; }
 
 struct DecisionAnswer {
   fleet::Decision decision;
@@ -115,6 +118,7 @@ struct NewKeyRequest {
   std::optional<std::uint64_t> expires_in_s;
 };
 DESCRIBE(NewKeyRequest, name, scopes, expires_in_s);
+constexpr wire::FieldRules field_rules(wire::Tag<NewKeyRequest>) { return {{"name"}}; }
 
 struct NewKeyAnswer {
   std::string id;
@@ -128,6 +132,7 @@ struct LoginRequest {
   std::string password;
 };
 DESCRIBE(LoginRequest, password);
+constexpr wire::FieldRules field_rules(wire::Tag<LoginRequest>) { return {{"password"}}; }
 
 struct UsageDoc {
   std::string key_id;
@@ -139,10 +144,17 @@ struct UsageDoc {
 DESCRIBE(UsageDoc, key_id, model, prompt_tokens, completion_tokens, requests);
 DESCRIBE(List<UsageDoc>, items);
 
+struct HealthDoc {
+  std::string status;
+  std::map<std::string, std::string> checks;
+};
+DESCRIBE(HealthDoc, status, checks);
+
 struct EventDoc {
   std::uint64_t id = 0;
   std::string object_kind;
   std::string object_id;
+  std::string object_name;  // the id when the object is gone
   std::string type;
   std::string reason;
   std::string message;
@@ -150,7 +162,7 @@ struct EventDoc {
   Time last_at{};
   std::uint64_t count = 1;
 };
-DESCRIBE(EventDoc, id, object_kind, object_id, type, reason, message, first_at, last_at, count);
+DESCRIBE(EventDoc, id, object_kind, object_id, object_name, type, reason, message, first_at, last_at, count);
 DESCRIBE(List<EventDoc>, items);
 
 WorkerDoc to_doc(const reconcile::WorkerObject& object, const fleet::FleetSnapshot& snapshot);

@@ -1,10 +1,10 @@
 // POST /v1/model-evaluations in GPUStack v0.6's shape: another form of the question, the same decide().
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 
 #include "api/routes.h"
 #include "base/text.h"
-#include "hub/local.h"
 #include "wire/codec.h"
 
 namespace berth::api {
@@ -151,22 +151,53 @@ fleet::Request to_request(const ModelSpecV06& spec, const fleet::FleetSnapshot& 
     if (!r.restriction.devices.empty() && !r.restriction.devices_per_replica)
       r.restriction.use = fleet::DeviceUse::kAll;
   }
-  if (!r.facts && r.source.kind == "local") {
-    auto facts = hub::local_facts(r.source.path);
-    if (facts) r.facts = std::move(*facts);
-  }
   return r;
+}
+
+struct SourceRow {
+  std::string_view name;
+  std::string_view field;
+  std::optional<std::string> ModelSpecV06::* value;
+};
+constexpr std::array kSources = {
+    SourceRow{"huggingface", "huggingface_repo_id", &ModelSpecV06::huggingface_repo_id},
+    SourceRow{"model_scope", "model_scope_model_id", &ModelSpecV06::model_scope_model_id},
+    SourceRow{"ollama_library", "ollama_library_model_name", &ModelSpecV06::ollama_library_model_name},
+    SourceRow{"local_path", "local_path", &ModelSpecV06::local_path}};
+
+/// Words that would be passed over in silence otherwise.
+Result<void> check_spec(std::size_t index, const ModelSpecV06& spec) {
+  const auto at = [index](std::string_view field) { return fmt::format("$.model_specs[{}].{}", index, field); };
+  if (spec.placement_strategy != "spread" && spec.placement_strategy != "binpack")
+    return invalid(fmt::format(
+        "{} is \"{}\", must be one of spread, binpack", at("placement_strategy"), printable(spec.placement_strategy)));
+  for (const auto& row : kSources) {
+    if (row.name != spec.source) continue;
+    const auto& value = spec.*row.value;
+    if (value && !value->empty()) return {};
+    return invalid(fmt::format("{} is missing: source is {}", at(row.field), row.name));
+  }
+  std::vector<std::string> names;
+  for (const auto& row : kSources) names.emplace_back(row.name);
+  if (spec.source.empty()) return invalid(fmt::format("{} is missing: one of {}", at("source"), join(names, ", ")));
+  return invalid(
+      fmt::format("{} is \"{}\", must be one of {}", at("source"), printable(spec.source), join(names, ", ")));
 }
 
 EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec) {
   EvaluationResult out;
   const auto view = d.reconciler.view();
-  auto request = d.reconciler.canonical(to_request(spec, *view->snapshot));
-  if (!request) {
+  const auto refused = [&out](const Error& error) {
     out.error = true;
-    out.error_message = request.error().message;
+    out.error_message = error.message;
     return out;
-  }
+  };
+  auto asked = to_request(spec, *view->snapshot);
+  auto facts = facts_here(d, "local_path", asked);
+  if (!facts) return refused(facts.error());
+  if (*facts) asked.facts = std::move(**facts);
+  auto request = d.reconciler.canonical(std::move(asked));
+  if (!request) return refused(request.error());
   const auto decision = d.reconciler.decide(*request);
   out.compatible = decision.verdict == fleet::Verdict::kFits;
   out.error = decision.verdict == fleet::Verdict::kUnknown;
@@ -201,6 +232,8 @@ Route evaluation_route(RouteDeps deps) {
         TRY(auto body, wire::from_json<EvaluationRequest>(call.body, wire::Strictness::kLenient));
         if (body.model_specs.size() > kSpecsMax)
           return invalid(fmt::format("$.model_specs has {} entries, at most {}", body.model_specs.size(), kSpecsMax));
+        if (body.model_specs.empty()) return invalid("$.model_specs is missing: the models to ask about");
+        for (std::size_t i = 0; i < body.model_specs.size(); ++i) TRY_VOID(check_spec(i, body.model_specs[i]));
         EvaluationAnswer answer;
         for (const auto& spec : body.model_specs) answer.results.push_back(evaluate(deps, spec));
         return Reply{.status = 200, .json = wire::to_json(answer)};

@@ -1,6 +1,8 @@
 #include "api/reply.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 #include "base/text.h"
 #include "wire/codec.h"
@@ -45,8 +47,15 @@ bool match(std::string_view pattern, std::string_view path, std::map<std::string
 
 }  // namespace
 
-std::string problem_json(const Error& error, const std::string& request_id) {
-  const int status = http_status(error.code);
+Result<bool> Call::query_flag(std::string_view name) const {
+  const auto value = query_text(name);
+  if (!value || *value == "false") return false;
+  if (*value == "true") return true;
+  return invalid(fmt::format("query {} is \"{}\", must be true or false", name, printable(*value)));
+}
+
+std::string problem_json(const Error& error, const std::string& request_id, int status) {
+  if (status == 0) status = http_status(error.code);
   Problem p{.title = std::string(net::reason_phrase(status)),
             .status = status,
             .detail = error.message,
@@ -60,18 +69,32 @@ std::string problem_json(const Error& error, const std::string& request_id) {
   return wire::to_json(p);
 }
 
-Result<const Route*> find_route(const std::vector<Route>& routes,
-                                std::string_view method,
-                                std::string_view path,
-                                std::map<std::string, std::string>& params) {
-  std::string allowed;
+RouteMatch find_route(const std::vector<Route>& routes, std::string_view method, std::string_view path) {
+  RouteMatch found;
   for (const auto& route : routes) {
-    if (!match(route.pattern, path, params)) continue;
-    if (route.method == method) return &route;
-    allowed += (allowed.empty() ? "" : ", ") + route.method;
+    if (!match(route.pattern, path, found.params)) continue;
+    if (route.method == method) {
+      found.route = &route;
+      return found;
+    }
+    found.allowed += (found.allowed.empty() ? "" : ", ") + route.method;
   }
-  if (allowed.empty()) return fail(Code::kNotFound, fmt::format("there is no route {}", printable(path)));
-  return fail(Code::kNotSupported, fmt::format("{} is not offered here, only {}", printable(method), allowed));
+  return found;
+}
+
+Result<void> check_query(const Route& route, std::string_view query) {
+  std::set<std::string> seen;
+  for (const auto& part : split(query, '&')) {
+    if (part.empty()) continue;
+    const auto key = net::percent_decode(std::string_view(part).substr(0, part.find('=')));
+    if (!key || std::find(route.query.begin(), route.query.end(), *key) == route.query.end())
+      return invalid(fmt::format("query \"{}\" is not known here: {}",
+                                 printable(part),
+                                 route.query.empty() ? "this route takes none" : "must be " + join(route.query, ", ")));
+    if (!seen.insert(*key).second) return invalid(fmt::format("query \"{}\" is given twice", *key));
+    if (!net::query_value(query, *key)) return invalid(fmt::format("query \"{}\" has no value", printable(part)));
+  }
+  return {};
 }
 
 }  // namespace berth::api

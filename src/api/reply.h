@@ -29,7 +29,8 @@ struct Call {
   [[nodiscard]] std::optional<std::string> query_text(std::string_view name) const {
     return net::query_value(query, name);
   }
-  [[nodiscard]] bool query_flag(std::string_view name) const { return query_text(name) == "true"; }
+  /// Absent: false. Errors: kInvalid for anything but true and false.
+  [[nodiscard]] Result<bool> query_flag(std::string_view name) const;
 };
 
 struct Reply {
@@ -44,16 +45,21 @@ struct Route {
   std::string pattern;  // "/api/v1/workers/{name}"
   std::string scope;    // empty: open to all
   std::string summary;
-  RouteHandler handler;
+  RouteHandler handler;              // null: answered by Api itself, in a stream
+  std::vector<std::string> query{};  // the keys that its query may have; others are refused
 };
 
-/// RFC 9457.
-std::string problem_json(const Error& error, const std::string& request_id);
-/// The route of (method, path) with its parameters. Errors: kNotFound; kNotSupported (405) when only the method
-/// differs.
-Result<const Route*> find_route(const std::vector<Route>& routes,
-                                std::string_view method,
-                                std::string_view path,
-                                std::map<std::string, std::string>& params);
+/// RFC 9457. `status` 0: the error's own.
+std::string problem_json(const Error& error, const std::string& request_id, int status = 0);
+
+/// `route` null: there is none of that path, or, when `allowed` says what there is, none of that method.
+struct RouteMatch {
+  const Route* route = nullptr;
+  std::map<std::string, std::string> params;
+  std::string allowed;  // value of an Allow header
+};
+RouteMatch find_route(const std::vector<Route>& routes, std::string_view method, std::string_view path);
+/// Errors: kInvalid naming the key that the route does not know, or that comes twice.
+Result<void> check_query(const Route& route, std::string_view query);
 
 }  // namespace berth::api

@@ -29,17 +29,18 @@ const auto* named(const Objects& list, const std::string& name) {
   return found;
 }
 
-/// A local file's facts are read here when the caller left them out; a file that is elsewhere leaves them unknown.
-Result<void> fill_facts(fleet::Request& request) {
-  if (request.facts || request.source.kind != "local" || request.source.path.empty()) return {};
-  auto facts = hub::local_facts(request.source.path);
-  if (facts) {
-    if (request.model.empty()) request.model = facts->name;
-    request.facts = std::move(*facts);
-    return {};
-  }
-  if (facts.error().code == Code::kNotFound || facts.error().code == Code::kForbidden) return {};
-  return in("request.source.path", std::move(facts).error());
+Result<void> fill(const RouteDeps& d, fleet::Request& request) {
+  TRY(auto facts, facts_here(d, "source.path", request));
+  if (!facts) return {};
+  if (request.model.empty()) request.model = facts->name;
+  request.facts = std::move(*facts);
+  return {};
+}
+
+Result<Reply> answer(const RouteDeps& d, const fleet::Request& request) {
+  DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
+  answer.fixes = d.reconciler.fixes(request, answer.decision);
+  return ok(answer);
 }
 
 Result<Reply> workers(const RouteDeps& d, const Call&) {
@@ -93,12 +94,11 @@ Result<Reply> deployment(const RouteDeps& d, const Call& call) {
 
 Result<Reply> create_deployment(const RouteDeps& d, const Call& call) {
   TRY(auto body, wire::from_json<NewDeployment>(call.body, Strictness::kStrict));
-  TRY_VOID(fill_facts(body.spec.request));
-  if (call.query_flag("dry_run")) {
-    TRY(auto request, d.reconciler.canonical(std::move(body.spec.request)));
-    DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
-    answer.fixes = d.reconciler.fixes(request, answer.decision);
-    return ok(answer);
+  TRY(const bool dry_run, call.query_flag("dry_run"));
+  TRY_VOID(fill(d, body.spec.request));
+  if (dry_run) {
+    TRY(const auto request, d.reconciler.check_create(body.name, std::move(body.spec)));
+    return answer(d, request);
   }
   TRY(auto object, d.reconciler.create_deployment(body.name, std::move(body.spec), call.now));
   d.wake();
@@ -116,8 +116,13 @@ Result<std::optional<std::uint64_t>> if_match(const Call& call) {
 
 Result<Reply> update_deployment(const RouteDeps& d, const Call& call) {
   TRY(auto body, wire::from_json<EditDeployment>(call.body, Strictness::kStrict));
-  TRY_VOID(fill_facts(body.spec.request));
+  TRY(const bool dry_run, call.query_flag("dry_run"));
   TRY(const auto revision, if_match(call));
+  TRY_VOID(fill(d, body.spec.request));
+  if (dry_run) {
+    TRY(const auto request, d.reconciler.check_update(call.params.at("name"), std::move(body.spec), revision));
+    return answer(d, request);
+  }
   TRY(auto object, d.reconciler.update_deployment(call.params.at("name"), std::move(body.spec), revision, call.now));
   d.wake();
   return ok(to_doc(object));
@@ -170,11 +175,9 @@ Result<Reply> delete_instance(const RouteDeps& d, const Call& call) {
 
 Result<Reply> decide(const RouteDeps& d, const Call& call) {
   TRY(auto request, wire::from_json<fleet::Request>(call.body, Strictness::kStrict));
-  TRY_VOID(fill_facts(request));
+  TRY_VOID(fill(d, request));
   TRY(request, d.reconciler.canonical(std::move(request)));
-  DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
-  answer.fixes = d.reconciler.fixes(request, answer.decision);
-  return ok(answer);
+  return answer(d, request);
 }
 
 Result<Reply> keys(const RouteDeps& d, const Call&) {
@@ -215,16 +218,75 @@ Result<Reply> usage(const RouteDeps& d, const Call&) {
   return ok(list);
 }
 
+/// What a name in `?object=` means: events are kept with deployments and workers; those of an instance are its
+/// deployment's that begin with its name.
+struct EventScope {
+  std::string id;
+  std::string beginning;
+};
+
+EventScope event_scope(const reconcile::View& view, const std::string& wanted) {
+  if (const auto* o = named(view.deployments, wanted)) return {o->meta.id, ""};
+  if (const auto* o = named(view.workers, wanted)) return {o->meta.id, ""};
+  if (const auto* o = named(view.instances, wanted)) return {o->spec.deployment, o->meta.name};
+  return {wanted, ""};
+}
+
+bool tells_of(const store::Event& event, const std::string& beginning) {
+  if (beginning.empty()) return true;
+  if (!event.message.starts_with(beginning) || event.message.size() == beginning.size()) return false;
+  const char next = event.message[beginning.size()];
+  return next == ':' || next == ' ';
+}
+
+std::string name_of(const reconcile::View& view, const std::string& id) {
+  if (const auto* o = named(view.deployments, id)) return o->meta.name;
+  if (const auto* o = named(view.workers, id)) return o->meta.name;
+  return id;
+}
+
 Result<Reply> events(const RouteDeps& d, const Call& call) {
-  TRY(auto rows, d.store.list_events({.object_id = call.query_text("object").value_or(""), .limit = 200}));
+  constexpr std::size_t kEventsShown = 200;
+  const auto view = d.reconciler.view();
+  const auto wanted = call.query_text("object").value_or("");
+  const auto scope = wanted.empty() ? EventScope{} : event_scope(*view, wanted);
+  TRY(auto rows, d.store.list_events({.object_id = scope.id, .limit = kEventsShown}));
+  if (rows.empty() && !wanted.empty() && scope.id == wanted && name_of(*view, wanted) == wanted)
+    return missing("object", wanted);
   List<EventDoc> list;
   for (const auto& e : rows)
-    list.items.push_back(
-        {e.id, e.object_kind, e.object_id, e.type, e.reason, e.message, e.first_at, e.last_at, e.count});
+    if (tells_of(e, scope.beginning))
+      list.items.push_back({e.id,
+                            e.object_kind,
+                            e.object_id,
+                            name_of(*view, e.object_id),
+                            e.type,
+                            e.reason,
+                            e.message,
+                            e.first_at,
+                            e.last_at,
+                            e.count});
   return ok(list);
 }
 
 }  // namespace
+
+Result<std::optional<fleet::ModelFacts>> facts_here(const RouteDeps& d,
+                                                    std::string_view field,
+                                                    const fleet::Request& request) {
+  using Facts = std::optional<fleet::ModelFacts>;
+  if (request.facts || request.source.kind != "local") return Facts();
+  if (request.source.path.empty())
+    return invalid(fmt::format("{} is missing: a local model needs the path of its file or folder", field));
+  auto facts = hub::local_facts(request.source.path);
+  if (facts) return Facts(std::move(*facts));
+  const bool absent = facts.error().code == Code::kNotFound || facts.error().code == Code::kForbidden;
+  if (absent && !d.sees_files()) return Facts();  // it may lie where only a worker sees it
+  Error error = in(field, std::move(facts).error());
+  // Not being let to read a file is no matter of the caller's key.
+  if (error.code == Code::kForbidden) error.code = Code::kInvalid;
+  return error;
+}
 
 std::vector<Route> management_routes(RouteDeps deps) {
   const auto with = [deps](auto handler) { return [deps, handler](const Call& call) { return handler(deps, call); }; };
@@ -241,12 +303,12 @@ std::vector<Route> management_routes(RouteDeps deps) {
       {"DELETE", "/api/v1/workers/{name}", m, "remove a worker", with(delete_worker)},
       {"GET", "/api/v1/devices", m, "list devices", with(devices)},
       {"GET", "/api/v1/deployments", m, "list deployments", with(deployments)},
-      {"POST", "/api/v1/deployments", m, "create a deployment", with(create_deployment)},
+      {"POST", "/api/v1/deployments", m, "create a deployment", with(create_deployment), {"dry_run"}},
       {"GET", "/api/v1/deployments/{name}", m, "one deployment", with(deployment)},
-      {"PUT", "/api/v1/deployments/{name}", m, "change a deployment", with(update_deployment)},
+      {"PUT", "/api/v1/deployments/{name}", m, "change a deployment", with(update_deployment), {"dry_run"}},
       {"DELETE", "/api/v1/deployments/{name}", m, "delete a deployment", with(delete_deployment)},
       {"GET", "/api/v1/deployments/{name}/decision", m, "the decision in force", with(deployment_decision)},
-      {"GET", "/api/v1/instances", m, "list instances", with(instances)},
+      {"GET", "/api/v1/instances", m, "list instances", with(instances), {"deployment"}},
       {"GET", "/api/v1/instances/{name}", m, "one instance", with(instance)},
       {"DELETE", "/api/v1/instances/{name}", m, "stop an instance", with(delete_instance)},
       {"POST", "/api/v1/decisions", m, "answer a request", with(decide)},
@@ -257,7 +319,7 @@ std::vector<Route> management_routes(RouteDeps deps) {
       {"POST", "/api/v1/keys", m, "create a key", with(create_key)},
       {"DELETE", "/api/v1/keys/{name}", m, "revoke a key", with(delete_key)},
       {"GET", "/api/v1/usage", m, "tokens per key and model", with(usage)},
-      {"GET", "/api/v1/events", m, "events", with(events)},
+      {"GET", "/api/v1/events", m, "events", with(events), {"object"}},
       {"POST", "/api/v1/login", "", "password for a key", with(login)},
       {"GET", "/api/v1/version", "", "version", with([](const auto& d, const auto&) {
          return Result<Reply>(Reply{.status = 200, .json = fmt::format(R"({{"version":"{}"}})", d.version)});

@@ -18,9 +18,16 @@ struct RouteDeps {
   Auth& auth;
   std::function<void()> wake;  // something changed: tick soon
   std::string version;
+  std::function<std::string()> store_trouble;  // why the store cannot be written; empty: it can
+  std::function<bool()> sees_files;            // the workers' files are this machine's
 };
 
 std::vector<Route> management_routes(RouteDeps deps);
+/// Facts of a local model that the caller left out; absent when there are none to read: another source, or a file that
+/// only a worker elsewhere can see. Errors name `field`, the path and the reason.
+Result<std::optional<fleet::ModelFacts>> facts_here(const RouteDeps& deps,
+                                                    std::string_view field,
+                                                    const fleet::Request& request);
 /// GPUStack v0.6's POST /v1/model-evaluations, answered from the same decision.
 Route evaluation_route(RouteDeps deps);
 

@@ -1,5 +1,6 @@
 #include "api/worker_link.h"
 
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <deque>
 #include <fmt/format.h>
@@ -68,6 +69,7 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
 
   LinkDeps deps;
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by worker id
+  std::atomic<int> near = 0, far = 0;                        // sessions from this machine and from elsewhere
   std::uint64_t next_log = 1;
   net::TaskGroup tasks;
 
@@ -191,6 +193,8 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
   }
   const std::string worker = joined->worker;
   state->sessions[worker] = session;
+  auto& count = loopback(peer) ? state->near : state->far;
+  ++count;
   wire::Welcome welcome{.worker_id = worker,
                         .worker_key = joined->key,
                         .heartbeat_ms = static_cast<std::uint32_t>(controllers::kHeartbeatEvery.count()),
@@ -202,6 +206,7 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
   }
   if (const auto at = state->sessions.find(worker); at != state->sessions.end() && at->second == session)
     state->sessions.erase(at);
+  --count;
   for (auto& [id, reader] : session->logs) reader->ready.notify();
   session->logs.clear();
   session->channel.close();
@@ -222,6 +227,8 @@ awaitable<void> WorkerLinks::data(net::Exchange& exchange) {
   if (!stream) co_return;
   state->deps.on_data(*worker, std::move(*stream));
 }
+
+bool WorkerLinks::all_on_this_machine() const { return state_->near > 0 && state_->far == 0; }
 
 void WorkerLinks::notify(std::set<std::string> workers) {
   boost::asio::post(state_->deps.executor, [state = state_, workers = std::move(workers)] {

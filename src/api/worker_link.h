@@ -40,6 +40,8 @@ class WorkerLinks {
   /// GET /worker/v1/control and /worker/v1/data. Runs until the control connection ends.
   net::awaitable<void> control(net::Exchange& exchange);
   net::awaitable<void> data(net::Exchange& exchange);
+  /// Any thread: workers are connected, all of them from this machine, so that their files can be read here.
+  [[nodiscard]] bool all_on_this_machine() const;
   /// Any thread: these workers get their desired state anew.
   void notify(std::set<std::string> workers);
   /// Any thread: asks the worker to open more data connections.

@@ -9,12 +9,14 @@
 #include "api/auth.h"
 #include "api/worker_link.h"
 #include "app/route_table.h"
+#include "app/usage_ledger.h"
 #include "base/log.h"
 #include "gateway/gateway.h"
 #include "net/runtime.h"
 #include "net/server.h"
 #include "reconcile/reconciler.h"
 #include "store/sqlite/sqlite_store.h"
+#include "store/watched.h"
 
 namespace berth::app {
 namespace {
@@ -75,13 +77,14 @@ struct ServerProcess::State {
   ServerOptions options;
   SystemClock clock;
   net::Loop loop;
-  std::unique_ptr<store::Store> store;
+  std::unique_ptr<store::Watched> store;
   std::unique_ptr<net::WorkPool> pool;
   std::unique_ptr<api::Auth> auth;
   std::unique_ptr<reconcile::Reconciler> reconciler;
   std::unique_ptr<net::Signal> wake;
   gateway::RouteBoard board;
   gateway::UsageTotals usage;
+  UsageLedger ledger;
   std::unique_ptr<InferenceKeys> keys;
   std::unique_ptr<gateway::DataPool> data;
   std::unique_ptr<gateway::Gateway> gate;
@@ -89,15 +92,22 @@ struct ServerProcess::State {
   std::unique_ptr<api::Api> management;
   std::unique_ptr<net::Server> server;
   net::ServerTls tls;
+  bool everywhere = false;  // listens on all addresses
   ServerFacts facts;
 
   Result<void> open() {
+    // The command line is wrong, not somebody's key: kInvalid, whatever the system says.
     std::error_code ec;
     std::filesystem::create_directories(options.data_dir, ec);
-    if (ec) return fail(Code::kForbidden, fmt::format("data directory {}: {}", options.data_dir, ec.message()));
+    if (ec) return invalid(fmt::format("--data-dir {}: {}", options.data_dir, ec.message()));
+    if (!std::filesystem::is_directory(options.data_dir, ec))
+      return invalid(fmt::format("--data-dir {} is no directory", options.data_dir));
     std::filesystem::permissions(options.data_dir, std::filesystem::perms::owner_all, ec);
-    TRY(store, store::open_sqlite({.path = options.data_dir + "/berth.db", .pages_max = std::nullopt}));
-    TRY(auto secret, api::load_or_make_secret(options.secret_file));
+    TRY(auto opened, store::open_sqlite({.path = options.data_dir + "/berth.db", .pages_max = std::nullopt}));
+    store = std::make_unique<store::Watched>(std::move(opened));
+    TRY(const auto known, store->list({.kind = "api_key", .after = "", .limit = 1}));
+    const auto lost = known.objects.empty() ? api::SecretLost::kMakeNew : api::SecretLost::kRefuse;
+    TRY(auto secret, api::load_or_make_secret(options.secret_file, lost));
     auth = std::make_unique<api::Auth>(*store, std::move(secret), clock);
     TRY_VOID(auth->load());
     TRY(facts.admin_password, auth->ensure_admin_password());
@@ -136,13 +146,18 @@ struct ServerProcess::State {
         .wake = poke,
         .on_data = [this](const std::string& worker, net::Stream stream) { data->offer(worker, std::move(stream)); },
         .on_gone = [this](const std::string& worker) { data->forget(worker); }});
-    management = std::make_unique<api::Api>(
-        api::RouteDeps{
-            .reconciler = *reconciler, .store = *store, .auth = *auth, .wake = poke, .version = options.version},
-        *links,
-        *pool,
-        clock,
-        api::ApiOptions{.hosts = options.hosts, .any_host = false});
+    management =
+        std::make_unique<api::Api>(api::RouteDeps{.reconciler = *reconciler,
+                                                  .store = *store,
+                                                  .auth = *auth,
+                                                  .wake = poke,
+                                                  .version = options.version,
+                                                  .store_trouble = [this] { return store->trouble(); },
+                                                  .sees_files = [this] { return links->all_on_this_machine(); }},
+                                   *links,
+                                   *pool,
+                                   clock,
+                                   api::ApiOptions{.hosts = options.hosts, .own_hosts = everywhere});
   }
 
   awaitable<void> handle(net::Exchange& exchange) {
@@ -173,7 +188,8 @@ struct ServerProcess::State {
                             host.find(':') == std::string::npos ? host : "[" + host + "]",
                             real.port);
     facts.fingerprint = tls.fingerprint();
-    if (!endpoint.is_loopback()) options.hosts.push_back(endpoint.host);
+    everywhere = endpoint.host == "0.0.0.0" || endpoint.host == "::";
+    if (!endpoint.is_loopback() && !everywhere) options.hosts.push_back(endpoint.host);
     server =
         std::make_unique<net::Server>(loop.executor(), [this](net::Exchange& exchange) { return handle(exchange); });
     server->listen(std::move(listener), tls);
@@ -194,22 +210,25 @@ struct ServerProcess::State {
     }
   }
 
-  void write_usage(const std::vector<gateway::UsageTotals::Row>& rows) {
-    store::Batch batch{.at = clock.now(), .epoch = 0, .operations = {}};
-    for (const auto& r : rows)
-      batch.add(store::AddUsage{.key_id = r.key_id,
-                                .model = r.model.empty() ? "-" : r.model,
-                                .prompt_tokens = r.prompt_tokens,
-                                .completion_tokens = r.completion_tokens,
-                                .requests = r.requests});
-    if (auto done = store->commit(std::move(batch)); !done)
-      log::error("usage not written", {log::kv("error", done.error().message)});
+  /// Counts stay until they are written. While the store fails, it is tried with a write of its own too, so that
+  /// /readyz turns good again without waiting for somebody's request.
+  void write_usage() {
+    if (ledger.empty() && store->trouble().empty()) return;
+    auto done = ledger.write(*store, clock.now());
+    if (done && !store->trouble().empty()) {
+      store::Batch probe{.at = clock.now(), .epoch = 0, .operations = {}};
+      probe.add(store::Put{.kind = "setting",
+                           .id = "store_probe",
+                           .name = "store_probe",
+                           .spec = fmt::format(R"({{"at":"{}"}})", to_rfc3339(clock.now()))});
+      if (auto tried = store->commit(std::move(probe)); !tried) done = tried.error();
+    }
+    if (!done) log::error("the store cannot be written, tried again", {log::kv("error", done.error().message)});
   }
 
   awaitable<void> flush_usage() {
-    const auto rows = usage.drain();
-    if (rows.empty()) co_return;
-    std::function<void()> job = [this, &rows] { write_usage(rows); };
+    ledger.add(usage.drain());
+    std::function<void()> job = [this] { write_usage(); };
     static_cast<void>(co_await pool->run_void(std::move(job)));
   }
 
@@ -229,7 +248,8 @@ struct ServerProcess::State {
     co_await server->stop(Deadline::in(kDrainGrace));
     tasks.cancel();
     static_cast<void>(co_await tasks.join(Deadline::in(kDrainGrace)));
-    write_usage(usage.drain());
+    ledger.add(usage.drain());
+    write_usage();
   }
 };
 
@@ -246,6 +266,11 @@ ServerProcess::ServerProcess(std::unique_ptr<State> state) : state_(std::move(st
 ServerProcess::~ServerProcess() = default;
 
 const ServerFacts& ServerProcess::facts() const { return state_->facts; }
+
+Result<void> ServerProcess::introduce(const fleet::Worker& worker) {
+  TRY_VOID(state_->reconciler->introduce(worker, state_->clock.now()));
+  return {};
+}
 
 Result<void> ServerProcess::run() {
   state_->loop.run_until_done(state_->main_task());

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "engines/catalog.h"
+#include "fleet/device.h"
 #include "net/stream.h"
 
 namespace berth::app {
@@ -42,6 +43,8 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   [[nodiscard]] const ServerFacts& facts() const;
+  /// Before run(): a worker that is away, known by its last report. Errors: as Reconciler::introduce.
+  Result<void> introduce(const fleet::Worker& worker);
   /// Serves until SIGTERM or SIGINT; streams in flight get a grace period.
   Result<void> run();
 

@@ -117,6 +117,7 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
   // The deployment must still be the one that was decided for.
   batch.add(store::Expect{.kind = "deployment", .id = meta.id, .revision = meta.revision});
   std::vector<InstanceRecord> fresh;
+  std::vector<std::size_t> created;  // their operations
   for (std::size_t i = 0; i < place.decision.plans.size(); ++i) {
     const auto& plan = place.decision.plans[i];
     const auto request = controllers::request_for({.id = meta.id, .name = meta.name, .spec = deployment.object.spec},
@@ -131,7 +132,10 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
     }
     InstanceRecord r;
     auto& o = r.object;
-    o.meta = {.id = options.new_id(), .name = fmt::format("{}-{}", meta.name, place.replicas[i]), .created_at = now};
+    o.meta = {.id = options.new_id(),
+              .name = fmt::format("{}-{}", meta.name, place.replicas[i]),
+              .generation = 1,
+              .created_at = now};
     o.spec = {.deployment = meta.id,
               .deployment_name = meta.name,
               .deployment_generation = meta.generation,
@@ -146,6 +150,7 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
                                       .since = now,
                                       .next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline,
                                       .next = "it is sent again"};
+    created.push_back(batch.operations.size());
     batch.add(store::Create{.kind = "instance",
                             .id = o.meta.id,
                             .name = o.meta.name,
@@ -175,8 +180,10 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
     return false;
   }
   deployment.object.status = std::move(status);
-  if (auto stored = store.get("deployment", meta.id)) deployment.object.meta.revision = stored->revision;
-  for (auto& r : fresh) {
+  reread("deployment", deployment.object.meta);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    auto& r = fresh[i];
+    r.object.meta.revision = committed->revisions[created[i]];
     const std::string worker = worker_of(r);
     workers.at(worker).dirty = true;
     changed_workers.insert(worker);
@@ -212,7 +219,7 @@ bool Reconciler::State::apply(const controllers::Pend& pend, Time now) {
                           .status = wire::to_json(status)});
   if (!store.commit(std::move(batch))) return false;
   deployment.object.status = std::move(status);
-  if (auto stored = store.get("deployment", pend.deployment)) deployment.object.meta.revision = stored->revision;
+  reread("deployment", deployment.object.meta);
   return true;
 }
 
@@ -240,6 +247,7 @@ bool Reconciler::State::apply(const controllers::StopInstance& stop, Time now) {
                             .message = instance.object.meta.name + ": " + stop.why});
   if (!store.commit(std::move(batch))) return false;
   instance.object.status = std::move(status);
+  reread("instance", instance.object.meta);
   changed_workers.insert(worker_of(instance));
   if (const auto w = workers.find(worker_of(instance)); w != workers.end()) w->second.dirty = true;
   return true;
@@ -275,16 +283,16 @@ bool Reconciler::State::apply(const controllers::SetStatus& set, Time now) {
   if (!store.commit(std::move(batch))) return false;
   auto& object = deployments.at(set.deployment).object;
   object.status = set.status;
-  if (auto stored = store.get("deployment", set.deployment)) object.meta.revision = stored->revision;
+  reread("deployment", object.meta);
   return true;
 }
 
-/// Statuses that workers reported since the last tick, in one commit.
+/// Statuses that workers reported since the last tick and what they made happen, in one commit.
 void Reconciler::State::flush(Time now) {
   Batch batch{.at = now, .epoch = 0, .operations = {}};
   std::vector<InstanceRecord*> written;
   for (auto& [id, instance] : instances) {
-    if (!instance.flush || batch.operations.size() + 1 >= store::kOperationsMax) continue;
+    if (!instance.flush || batch.operations.size() + kEventsWaitingMax >= store::kOperationsMax) continue;
     batch.add(store::Update{.kind = "instance",
                             .id = id,
                             .expected_revision = std::nullopt,
@@ -293,12 +301,31 @@ void Reconciler::State::flush(Time now) {
                             .status = wire::to_json(instance.object.status)});
     written.push_back(&instance);
   }
+  for (const auto& event : events) batch.add(event);
   if (batch.operations.empty()) return;
-  if (auto done = store.commit(std::move(batch)); !done) {
+  auto done = store.commit(std::move(batch));
+  if (!done) {
     log::warn("statuses not stored, tried again", {log::kv("error", done.error().message)});
     return;
   }
-  for (auto* instance : written) instance->flush = false;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    written[i]->flush = false;
+    written[i]->object.meta.revision = done->revisions[i];
+  }
+  events.clear();
+}
+
+void Reconciler::State::happened(std::string_view kind,
+                                 const std::string& object,
+                                 bool warning,
+                                 std::string_view reason,
+                                 const std::string& message) {
+  if (events.size() >= kEventsWaitingMax) events.erase(events.begin());  // the oldest: the store fails for long
+  events.push_back({.object_kind = std::string(kind),
+                    .object_id = object,
+                    .type = warning ? "warning" : "normal",
+                    .reason = std::string(reason),
+                    .message = message.substr(0, store::kTextMax)});
 }
 
 }  // namespace berth::reconcile

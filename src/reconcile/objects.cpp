@@ -2,20 +2,16 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "engines/request.h"
 #include "reconcile/state.h"
 #include "wire/json.h"
 
 namespace berth::reconcile {
 namespace {
 
-constexpr std::size_t kNameLengthMax = 63;
-
 template <class Map>
 auto* find_in(Map& map, const std::string& name_or_id) {
-  using Record = typename Map::mapped_type;
+  decltype(&map.begin()->second) deleting = nullptr;
   if (const auto at = map.find(name_or_id); at != map.end()) return &at->second;
-  Record* deleting = nullptr;
   for (auto& [id, record] : map) {
     if (record.object.meta.name != name_or_id) continue;
     if (!record.object.meta.deleting) return &record;
@@ -28,33 +24,25 @@ Error not_found(std::string_view kind, const std::string& name) {
   return fail(Code::kNotFound, fmt::format("{} \"{}\" does not exist", kind, printable(name)));
 }
 
-/// Flags that mean settings become settings, ranges are checked, lists are sorted: what is stored is canonical.
-Result<fleet::DeploymentSpec> checked(const engines::EngineCatalog& catalog, fleet::DeploymentSpec spec) {
-  auto& request = spec.request;
-  if (request.replaces) return invalid("request.replaces is set by the server, leave it out");
-  TRY(request, engines::canonical(catalog, std::move(request)));
-  return spec;
-}
-
 }  // namespace
 
+void Reconciler::State::reread(std::string_view kind, Envelope& meta) {
+  const auto stored = store.get(kind, meta.id);
+  if (!stored) return;  // the change itself is written; the next one brings the numbers
+  meta.revision = stored->revision;
+  meta.generation = stored->generation;
+}
+
+const DeploymentRecord* Reconciler::State::find_deployment(const std::string& name) const {
+  return find_in(deployments, name);
+}
 DeploymentRecord* Reconciler::State::find_deployment(const std::string& name) { return find_in(deployments, name); }
 InstanceRecord* Reconciler::State::find_instance(const std::string& name) { return find_in(instances, name); }
 WorkerRecord* Reconciler::State::find_worker(const std::string& name) { return find_in(workers, name); }
 
 Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now) {
-  if (!is_name(name))
-    return invalid(
-        fmt::format("name \"{}\" must be 1 to {} of a-z, 0-9, '-', '.', '_', starting with a letter or digit",
-                    printable(name),
-                    kNameLengthMax));
-  spec.request.deployment = name;
-  TRY(spec, checked(state_->options.catalog, std::move(spec)));
   const std::scoped_lock lock(state_->mutex);
-  if (const auto* known = state_->find_deployment(name); known != nullptr)
-    return fail(
-        Code::kConflict,
-        fmt::format("deployment \"{}\" exists{}", name, known->object.meta.deleting ? " and is being deleted" : ""));
+  TRY(spec, state_->check_new(name, std::move(spec)));
   DeploymentRecord r;
   r.object.meta = {.id = state_->options.new_id(), .name = name, .generation = 1, .created_at = now};
   r.object.spec = std::move(spec);
@@ -76,13 +64,10 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                                                        fleet::DeploymentSpec spec,
                                                        std::optional<std::uint64_t> expected_revision,
                                                        Time now) {
-  TRY(spec, checked(state_->options.catalog, std::move(spec)));
   const std::scoped_lock lock(state_->mutex);
   auto* r = state_->find_deployment(name);
-  if (r == nullptr) return not_found("deployment", name);
+  TRY(spec, state_->check_edit(r, name, std::move(spec)));
   auto& meta = r->object.meta;
-  if (meta.deleting) return fail(Code::kConflict, fmt::format("deployment \"{}\" is being deleted", meta.name));
-  spec.request.deployment = meta.name;
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Update{.kind = "deployment",
                           .id = meta.id,
@@ -91,10 +76,8 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                           .spec = wire::to_json(spec),
                           .status = std::nullopt});
   TRY_VOID(state_->store.commit(std::move(batch)));
-  TRY(auto stored, state_->store.get("deployment", meta.id));
   r->object.spec = std::move(spec);
-  meta.revision = stored.revision;
-  meta.generation = stored.generation;
+  state_->reread("deployment", meta);
   state_->publish();
   return r->object;
 }
@@ -114,6 +97,7 @@ Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
                           .deleting = true});
   TRY_VOID(state_->store.commit(std::move(batch)));
   r->object.meta.deleting = true;
+  state_->reread("deployment", r->object.meta);
   state_->publish();
   return {};
 }
@@ -144,6 +128,7 @@ Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordon
   TRY_VOID(state_->store.commit(std::move(batch)));
   r->object.spec = std::move(spec);
   r->object.worker.cordoned = cordoned;
+  state_->reread("worker", r->object.meta);
   r->dirty = true;
   state_->publish();
   return r->object;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "engines/request.h"
 #include "reconcile/state.h"
 #include "wire/json.h"
 
@@ -72,10 +71,6 @@ Result<void> Reconciler::load(Time now) {
   }
   state_->publish();
   return {};
-}
-
-Result<fleet::Request> Reconciler::canonical(fleet::Request request) const {
-  return engines::canonical(state_->options.catalog, std::move(request));
 }
 
 fleet::Decision Reconciler::decide(const fleet::Request& request) const {

@@ -101,14 +101,21 @@ class Reconciler {
   [[nodiscard]] const engines::EngineCatalog& catalog() const;
 
   // --- questions (all through decide) ---
-  /// The request as it is decided, stored and hashed. Errors: as engines::canonical.
+  /// The request as it is decided, stored and hashed. Errors: as engines::canonical, and kInvalid naming a task or a
+  /// reason to accept that does not exist.
   [[nodiscard]] Result<fleet::Request> canonical(fleet::Request request) const;
   /// Of a canonical request.
   [[nodiscard]] fleet::Decision decide(const fleet::Request& request) const;
   [[nodiscard]] std::vector<fleet::Fix> fixes(const fleet::Request& request, const fleet::Decision& decision) const;
 
   // --- people ---
-  /// Errors: kConflict when the name is taken, kInvalid naming the field.
+  /// What create_deployment and update_deployment would decide: all of their checks and errors, no change.
+  [[nodiscard]] Result<fleet::Request> check_create(const std::string& name, fleet::DeploymentSpec spec) const;
+  [[nodiscard]] Result<fleet::Request> check_update(const std::string& name_or_id,
+                                                    fleet::DeploymentSpec spec,
+                                                    std::optional<std::uint64_t> expected_revision) const;
+  /// Errors: kConflict when the name or the route is taken, kInvalid naming the field, or an engine or a worker that
+  /// does not exist.
   Result<DeploymentObject> create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now);
   /// `expected_revision` absent: last writer wins. Errors: kNotFound, kConflict with both revisions.
   Result<DeploymentObject> update_deployment(const std::string& name_or_id,
@@ -126,6 +133,8 @@ class Reconciler {
   /// Finds or makes the worker. `key_digest` empty: keep the one it has. Errors: kConflict when the name belongs to
   /// another worker that is connected.
   Result<std::string> join(const wire::Hello& hello, const std::string& key_digest, Time now);
+  /// A worker that is away, known by an earlier report alone: it is shown and judged as not ready. Errors: as join.
+  Result<std::string> introduce(fleet::Worker report, Time now);
   /// The digest of a worker's own key, for authentication; absent when unknown.
   [[nodiscard]] std::optional<std::string> worker_by_digest(const std::string& key_digest) const;
   void inventory(const std::string& worker_id, wire::Inventory inventory, Time now);

@@ -274,4 +274,127 @@ TEST_CASE("a server that starts again keeps claims and places nothing until the 
   CHECK(c.server->desired(c.worker).instances.front().instance == id);
 }
 
+TEST_CASE("what a deployment names must exist, and the dry check says the same as the change") {
+  Cluster c;
+  c.create("taken", 1);
+  const auto refused = [&](const std::string& name, const std::function<void(fleet::DeploymentSpec&)>& edit) {
+    auto spec = Cluster::spec(1, 1);
+    edit(spec);
+    const auto dry = c.server->check_create(name, spec);
+    const auto real = c.server->create_deployment(name, spec, c.now);
+    REQUIRE_FALSE(real.has_value());
+    REQUIRE_FALSE(dry.has_value());
+    CHECK(dry.error() == real.error());
+    return real.error();
+  };
+  const auto message = [&](const std::function<void(fleet::DeploymentSpec&)>& edit) {
+    const auto error = refused("chat", edit);
+    CHECK(error.code == Code::kInvalid);
+    return error.message;
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    CHECK_MESSAGE(text.find(part) != std::string::npos, text);
+  };
+  has(message([](auto& s) { s.request.source = {}; }), "source is missing");
+  has(message([](auto& s) { s.request.source.path = ""; }), "source.path is missing");
+  has(message([](auto& s) { s.route = "a\nb"; }), "route \"a\\x0ab\"");
+  has(message([](auto& s) { s.route = std::string(64, 'a'); }), "1 to 63");
+  has(message([](auto& s) { s.request.accept = {"memory_uncertian"}; }), "did you mean \"memory_uncertain\"");
+  has(message([](auto& s) { s.request.restriction.engine = "vlm"; }), "restriction.engine \"vlm\" is not known");
+  has(message([](auto& s) { s.request.task = "paint"; }), "must be one of embed, generate");
+  has(message([](auto& s) { s.request.restriction.workers = {"w9"}; }), "\"w9\", which this server does not know");
+  has(message([](auto& s) { s.request.restriction.devices = {"w9/gpu-0"}; }), "restriction.devices");
+  CHECK(refused("taken", [](auto&) {}).code == Code::kConflict);
+  CHECK(refused("No Name", [](auto&) {}).code == Code::kInvalid);
+  const auto route = refused("chat", [](auto& s) { s.route = "taken"; });
+  CHECK(route.code == Code::kConflict);
+  has(route.message, "deployment \"taken\"");
+  CHECK(c.server->check_create("chat", Cluster::spec(1, 1)).has_value());
+  CHECK(c.server->view()->deployments.size() == 1);
+  const auto revision = c.deployment("taken").meta.revision;
+  CHECK(c.server->check_update("taken", Cluster::spec(1, 1), revision).has_value());
+  CHECK(c.server->check_update("taken", Cluster::spec(1, 1), revision + 1).error().code == Code::kConflict);
+  CHECK(c.server->check_update("chat", Cluster::spec(1, 1), std::nullopt).error().code == Code::kNotFound);
+}
+
+TEST_CASE("revisions and generations that are shown are those of the store") {
+  Cluster c;
+  const auto same = [&] {
+    const auto view = c.server->view();
+    const auto check = [&](std::string_view kind, const Envelope& meta) {
+      const auto stored = c.store->get(kind, meta.id);
+      REQUIRE(stored.has_value());
+      CHECK_MESSAGE(stored->revision == meta.revision, kind << " " << meta.name);
+      CHECK_MESSAGE(stored->generation == meta.generation, kind << " " << meta.name);
+    };
+    for (const auto& o : view->workers) check("worker", o.meta);
+    for (const auto& o : view->deployments) check("deployment", o.meta);
+    for (const auto& o : view->instances) check("instance", o.meta);
+  };
+  c.create("chat", 2);
+  same();
+  const auto id = c.instances().front().meta.id;
+  for (const auto state : {InstanceState::kPreparing, InstanceState::kStarting, InstanceState::kReady}) {
+    c.say(id, state);
+    same();
+  }
+  REQUIRE(c.server->set_cordon("w1", true, c.now).has_value());
+  same();
+  CHECK(c.server->view()->workers.front().meta.generation == 2);
+  REQUIRE(c.server->delete_deployment("chat", c.now).has_value());
+  same();
+  c.server->tick(c.now);
+  same();
+}
+
+TEST_CASE("an engine that ends, starts again, is ready or fails for good is told as events") {
+  Cluster c;
+  c.create("chat", 2);
+  const auto id = c.instances().front().meta.id;
+  const auto deployment = c.deployment("chat").meta.id;
+  const auto fails = [&](std::uint32_t restarts, const std::string& cause, bool again) {
+    wire::InstanceReport r{.instance = id, .attempt = 1, .status = {}, .secret = "", .gone = false};
+    r.status.state = InstanceState::kFailed;
+    r.status.restarts = restarts;
+    r.status.message = "exit status 1";
+    r.status.last_exit = fleet::ExitInfo{
+        .status = 1, .signal = std::nullopt, .cause = cause, .message = "cannot open libcuda", .at = c.now};
+    if (again) r.status.waiting = fleet::Waiting{.text = "", .since = c.now, .next_at = c.now + kSecond, .next = ""};
+    c.server->report(c.worker, r, c.now);
+    c.server->tick(c.now);
+  };
+  for (const auto state : {InstanceState::kPreparing, InstanceState::kStarting, InstanceState::kReady})
+    c.say(id, state);
+  fails(0, "exit", true);
+  c.say(id, InstanceState::kPreparing);
+  c.say(id, InstanceState::kStarting);
+  fails(1, "not_ready", true);
+  c.say(id, InstanceState::kPreparing);
+  fails(2, "exit", false);
+  const auto rows = c.store->list_events({.object_id = deployment, .limit = 100});
+  REQUIRE(rows.has_value());
+  std::vector<std::string> reasons;
+  for (const auto& e : *rows) reasons.push_back(e.reason);
+  CHECK(reasons == std::vector<std::string>{"failed_for_good", "not_ready_in_time", "failed", "ready", "placed"});
+  CHECK(rows->front().message.starts_with("chat-0: exit status 1; cannot open libcuda"));
+  c.server->disconnected(c.worker, c.now);
+  c.pass(Duration{60'000});
+  const auto of_worker = c.store->list_events({.object_id = c.worker, .limit = 100});
+  REQUIRE(of_worker.has_value());
+  CHECK(of_worker->front().reason == "not_ready");
+}
+
+TEST_CASE("a worker that is only known by an old report is there and not ready") {
+  Cluster c(false);
+  auto report = c.inventory().worker;
+  report.name = "away";
+  report.last_report_at = c.now - Duration{3'600'000};
+  REQUIRE(c.server->introduce(report, c.now).has_value());
+  c.server->tick(c.now);
+  const auto view = c.server->view();
+  CHECK(view->workers.front().worker.state == WorkerState::kNotReady);
+  CHECK(view->workers.front().worker.last_report_at == report.last_report_at);
+  CHECK(view->snapshot->find_by_name("away") != nullptr);
+}
+
 }  // namespace berth::reconcile

@@ -135,6 +135,11 @@ void Reconciler::State::judge_workers(Time now, TickResult& result) {
               {log::kv("worker", record.object.meta.name),
                log::kv("ready", judgement.state == fleet::WorkerState::kReady),
                log::kv("reason", judgement.reason)});
+    const std::string reason(judgement.reason);
+    if (judgement.state == fleet::WorkerState::kReady)
+      happened("worker", id, false, "ready", record.object.meta.name + " is ready");
+    else if (worker.state == fleet::WorkerState::kReady)
+      happened("worker", id, true, "not_ready", record.object.meta.name + " is not ready: " + reason);
     worker.state = judgement.state;
     worker.state_reason = judgement.reason.empty() ? std::nullopt : std::optional(std::string(judgement.reason));
     record.object.state_reason = judgement.reason;

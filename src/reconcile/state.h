@@ -7,6 +7,9 @@
 
 namespace berth::reconcile {
 
+/// Events that wait for the next commit; with more, the oldest go.
+constexpr std::size_t kEventsWaitingMax = 200;
+
 struct HeldUse {
   Bytes value;
   Bytes highest;  // seen since it fell below `value`
@@ -44,6 +47,7 @@ struct Reconciler::State {
   std::shared_ptr<const fleet::FleetSnapshot> snapshot = std::make_shared<const fleet::FleetSnapshot>();
   std::shared_ptr<const View> view = std::make_shared<const View>();
   std::set<std::string> changed_workers;
+  std::vector<store::AddEvent> events;  // written with the next flush
 
   // snapshot.cpp
   void judge_workers(Time now, TickResult& result);
@@ -61,11 +65,32 @@ struct Reconciler::State {
   bool apply(const controllers::SetStatus& set, Time now);
   controllers::ControlState control_state() const;
   void flush(Time now);
+  void happened(std::string_view kind,
+                const std::string& object,
+                bool warning,
+                std::string_view reason,
+                const std::string& message);
+
+  // checks.cpp
+  Result<fleet::Request> canonical(fleet::Request request) const;
+  Result<void> check_names(const fleet::Request& request) const;
+  /// The spec as it is stored. `own`: id of the deployment that it is for, empty for a new one.
+  Result<fleet::DeploymentSpec> check_spec(const std::string& name,
+                                           const std::string& own,
+                                           fleet::DeploymentSpec spec) const;
+  Result<fleet::DeploymentSpec> check_new(const std::string& name, fleet::DeploymentSpec spec) const;
+  Result<fleet::DeploymentSpec> check_edit(const DeploymentRecord* known,
+                                           const std::string& name,
+                                           fleet::DeploymentSpec spec) const;
 
   // objects.cpp
+  /// Revision and generation as the store has them after a commit.
+  void reread(std::string_view kind, Envelope& meta);
+  const DeploymentRecord* find_deployment(const std::string& name_or_id) const;
   DeploymentRecord* find_deployment(const std::string& name_or_id);
   InstanceRecord* find_instance(const std::string& name_or_id);
   WorkerRecord* find_worker(const std::string& name_or_id);
+  void tell(const InstanceObject& object, const fleet::InstanceStatus& now);
   void take_report(WorkerRecord& worker, const wire::InstanceReport& report, Time now);
 };
 

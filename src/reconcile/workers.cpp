@@ -43,7 +43,8 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
                             .name = hello.name,
                             .spec = wire::to_json(r.object.spec),
                             .status = wire::to_json(status)});
-    TRY_VOID(state_->store.commit(std::move(batch)));
+    TRY(const auto committed, state_->store.commit(std::move(batch)));
+    r.object.meta.revision = committed.revisions.front();
     known = &state_->workers.emplace(r.object.meta.id, std::move(r)).first->second;
   } else if (!key_digest.empty() && key_digest != known->object.spec.key_digest) {
     auto spec = known->object.spec;
@@ -56,6 +57,7 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
                             .status = std::nullopt});
     TRY_VOID(state_->store.commit(std::move(batch)));
     known->object.spec = std::move(spec);
+    state_->reread("worker", known->object.meta);
   }
   known->object.version = hello.version;
   known->signs = {.joined_ever = true,
@@ -68,12 +70,54 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
   return known->object.meta.id;
 }
 
+Result<std::string> Reconciler::introduce(fleet::Worker report, Time now) {
+  const std::optional<Time> reported_at = report.last_report_at;
+  wire::Hello hello;
+  hello.name = report.name;
+  TRY(const auto id, join(hello, "", now));
+  inventory(id, {.worker = std::move(report), .instances = {}}, reported_at.value_or(now));
+  const std::scoped_lock lock(state_->mutex);
+  auto& r = state_->workers.at(id);
+  // No inventory of this life was seen: there is no grace in which it could count as ready.
+  r.signs = {.joined_ever = true,
+             .connected = false,
+             .inventory_seen = false,
+             .last_seen_at = reported_at,
+             .disconnected_at = reported_at.value_or(now)};
+  r.object.connected = false;
+  r.object.worker.last_report_at = reported_at;
+  state_->publish();
+  return id;
+}
+
 std::optional<std::string> Reconciler::worker_by_digest(const std::string& key_digest) const {
   if (key_digest.empty()) return std::nullopt;
   const std::scoped_lock lock(state_->mutex);
   for (const auto& [id, r] : state_->workers)
     if (r.object.spec.key_digest == key_digest) return id;
   return std::nullopt;
+}
+
+/// What of a report is news to people: events of the deployment, each begins with the instance's name.
+void Reconciler::State::tell(const InstanceObject& object, const fleet::InstanceStatus& now) {
+  using enum fleet::InstanceState;
+  const auto& before = object.status;
+  const auto say = [&](bool warning, std::string_view reason, const std::string& text) {
+    happened("deployment", object.spec.deployment, warning, reason, object.meta.name + ": " + text);
+  };
+  const bool began = before.state != now.state;
+  if (now.state == kReady && began) say(false, "ready", "ready");
+  if (now.state == kStarting && began && now.restarts > 0)
+    say(false, "restarting", fmt::format("started again, restart {}", now.restarts));
+  if (now.state != kFailed || (!began && before.message == now.message)) return;
+  std::string why = now.message;
+  if (now.last_exit && why.find(now.last_exit->message) == std::string::npos) why += "; " + now.last_exit->message;
+  const bool over = !now.waiting || !now.waiting->next_at;
+  const bool late = now.last_exit && now.last_exit->cause == "not_ready";
+  if (over)
+    say(true, "failed_for_good", why + "; it is not started again");
+  else
+    say(true, late ? "not_ready_in_time" : "failed", why);
 }
 
 void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceReport& report, Time now) {
@@ -99,6 +143,7 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
   instance.secret = report.secret;
   instance.gone = instance.gone || (report.gone && status.stop);
   if (!same_work(instance.object.status, status)) {
+    tell(instance.object, status);
     instance.flush = true;
     worker.dirty = true;
     log::info("instance state",
@@ -143,6 +188,8 @@ void Reconciler::inventory(const std::string& worker_id, wire::Inventory invento
   if (auto done = state_->store.commit(std::move(batch)); !done)
     log::warn("worker report not stored",
               {log::kv("worker", r.object.meta.name), log::kv("error", done.error().message)});
+  else
+    r.object.meta.revision = done->revisions.front();
 }
 
 void Reconciler::heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now) {

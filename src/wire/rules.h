@@ -9,6 +9,7 @@
 
 namespace berth::fleet {
 struct Device;
+struct DeploymentSpec;
 struct DeviceClaim;
 struct EngineInstall;
 struct Variant;
@@ -37,6 +38,7 @@ constexpr FieldRules field_rules(Tag<fleet::Worker>) { return {{"name", "os", "a
 constexpr FieldRules field_rules(Tag<fleet::Device>) { return {{"vendor", "memory_total_bytes"}}; }
 constexpr FieldRules field_rules(Tag<fleet::EngineInstall>) { return {{"engine"}}; }
 constexpr FieldRules field_rules(Tag<fleet::DeviceClaim>) { return {{"device", "bytes"}}; }
+constexpr FieldRules field_rules(Tag<fleet::DeploymentSpec>) { return {{"request"}}; }
 constexpr FieldRules field_rules(Tag<fleet::Variant>) { return {{"name"}}; }
 constexpr FieldRules field_rules(Tag<engines::Engine>) { return {{"id", "formats", "rows", "recipe"}}; }
 

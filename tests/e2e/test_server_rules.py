@@ -1,0 +1,164 @@
+"""What the server takes, refuses and shows: documents, queries, hosts, files, events, its own start."""
+
+import http.client
+import json
+import os
+import unittest
+
+from harness import SEED, Place, model, wait_for
+
+USAGE = 2
+
+
+def spec(path, **more):
+    return {"request": {"deployment": "x", "source": {"kind": "local", "path": path}, **more}}
+
+
+class Rules(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = Place()
+        cls.addClassCleanup(cls.place.close)
+        cls.place.up("--profile", SEED)
+
+    def refused(self, method, path, body, *parts, status=400):
+        got, answer = self.place.call(method, path, body)
+        self.assertEqual(got, status, answer)
+        for part in parts:
+            self.assertIn(part, answer["detail"])
+        return answer
+
+    def test_a_document_without_its_spec(self):
+        self.refused("POST", "/api/v1/deployments", {"name": "nospec"}, "spec is missing")
+        self.refused("PUT", "/api/v1/deployments/nospec", {}, "spec is missing")
+        self.refused("POST", "/api/v1/deployments", {"name": "n", "spec": {"request": {}}}, "source is missing")
+
+    def test_queries_are_checked(self):
+        body = {"name": "dry", "spec": spec(model())}
+        self.refused("POST", "/api/v1/deployments?dry_run=1", body, "dry_run", '"1"')
+        self.refused("POST", "/api/v1/deployments?dryrun=true", body, "dryrun")
+        self.refused("GET", "/api/v1/workers?x=y", None, "takes none")
+        status, answer = self.place.call("POST", "/api/v1/deployments?dry_run=true", body)
+        self.assertEqual((status, answer["decision"]["verdict"]), (200, "fits"), answer)
+        self.assertEqual(self.place.get("/api/v1/deployments")["items"], [])
+        self.refused("PUT", "/api/v1/deployments/dry?dry_run=true", body | {"name": None}, status=400)
+        self.refused("PUT", "/api/v1/deployments/dry?dry_run=true", {"spec": body["spec"]}, "dry", status=404)
+
+    def test_a_path_without_a_model_is_named(self):
+        for path in ("/nowhere/model.gguf", "", self.place.folder):
+            status, answer = self.place.call("POST", "/api/v1/deployments", {"name": "none", "spec": spec(path)})
+            self.assertIn(status, (400, 404), answer)
+            self.assertIn(path or "path is missing", answer["detail"])
+
+    def test_evaluations_are_checked(self):
+        path = "/v1/model-evaluations"
+        self.refused("POST", path, {}, "model_specs is missing")
+        self.refused("POST", path, {"model_specs": [{}]}, "model_specs[0].source is missing")
+        self.refused("POST", path, {"model_specs": [{"source": "ftp"}]}, '"ftp"', "huggingface")
+        one = {"source": "local_path", "local_path": "/nowhere/model.gguf"}
+        self.refused("POST", path, {"model_specs": [one | {"placement_strategy": "pile"}]}, '"pile"', "binpack")
+        status, answer = self.place.call("POST", path, {"model_specs": [one]})
+        self.assertEqual(status, 200)
+        self.assertIn("/nowhere/model.gguf", answer["results"][0]["error_message"])
+
+    def test_names_that_do_not_exist_are_answered_and_not_deployed(self):
+        asked = spec(model(), restriction={"workers": ["nowhere"]})
+        status, answer = self.place.call("POST", "/api/v1/decisions", asked["request"])
+        self.assertEqual((status, answer["decision"]["verdict"]), (200, "does_not_fit"), answer)
+        self.assertIn("selected worker nowhere does not exist", answer["decision"]["summary"])
+        self.refused("POST", "/api/v1/deployments", {"name": "lost", "spec": asked}, '"nowhere"', "does not know")
+        selector = {"gpu_ids": ["nowhere:0"]}
+        one = {"source": "local_path", "local_path": model(), "gpu_selector": selector}
+        status, answer = self.place.call("POST", "/v1/model-evaluations", {"model_specs": [one]})
+        self.assertFalse(answer["results"][0]["compatible"], answer)
+        self.assertFalse(answer["results"][0]["error"], answer)
+
+    def raw(self, method, path, host):
+        connection = http.client.HTTPConnection("127.0.0.1", self.place.port, timeout=10)
+        self.addCleanup(connection.close)
+        connection.request(method, path, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+    def test_names_that_begin_like_loopback(self):
+        for host in ("127.evil.com", "127.0.0.1.evil.com:80", "localhost.evil.com"):
+            self.assertEqual(self.raw("GET", "/api/v1/version", host)[0].status, 403, host)
+        for host in ("127.0.0.1", f"localhost:{self.place.port}", "[::1]"):
+            self.assertEqual(self.raw("GET", "/api/v1/version", host)[0].status, 200, host)
+
+    def test_a_method_that_is_not_offered(self):
+        answer, body = self.raw("PATCH", "/api/v1/deployments/x", "localhost")
+        self.assertEqual((answer.status, json.loads(body)["status"]), (405, 405))
+        self.assertEqual(answer.headers["Allow"], "GET, PUT, DELETE")
+
+    def test_the_worker_that_is_away_is_in_the_answer(self):
+        wait_for("the Linux worker", lambda: self.place.worker_state("linux-gpu-01") == "not_ready")
+        wait_for("the Mac", lambda: self.place.worker_state("mac-studio-m2-ultra") == "ready")
+        done = self.place.cli("check", "--deployment", os.path.join(SEED, "deployment.yaml"), code=None)
+        self.assertIn("bring worker linux-gpu-01 back", done.out, done.text)
+
+    def test_events_by_name(self):
+        self.place.cli("deploy", "-f", os.path.join(SEED, "deployment-gguf.yaml"))
+        name = "qwen3-32b-gguf"
+        wait_for("an instance", lambda: self.place.instances(name))
+        for wanted in (name, name + "-0"):
+            items = self.place.get(f"/api/v1/events?object={wanted}")["items"]
+            self.assertEqual((items[-1]["object_name"], items[-1]["reason"]), (name, "placed"))
+        self.refused("GET", "/api/v1/events?object=nobody", None, "nobody", status=404)
+        instance = self.place.instance(name)
+        stored = (instance["revision"], instance["generation"])
+        self.assertTrue(all(n > 0 for n in stored), stored)
+        self.place.cli("delete", "deployment", name, "--wait")
+
+
+class Starts(unittest.TestCase):
+    def setUp(self):
+        self.place = Place()
+        self.addCleanup(self.place.close)
+
+    def test_wrong_flags_are_wrong_usage(self):
+        data, secret = ["--data-dir", self.place.path("d")], ["--secret-file", self.place.path("k")]
+        for wrong in (["--listen", "here"], ["--tls-cert", "x.pem"]):
+            self.place.cli("server", *data, *secret, *wrong, code=USAGE)
+        self.place.cli("up", *data, *secret, "--engine-port", "70000", code=USAGE)
+        wrong_files = ["--data-dir", "/etc/passwd", *secret], [*data, "--secret-file", "/etc"]
+        for flags, named in zip(wrong_files, ("/etc/passwd", "/etc")):
+            done = self.place.cli("server", *flags, code=1)
+            self.assertIn(named, done.err)
+            self.assertNotIn("chmod", done.err)
+
+    def test_a_lost_secret_is_not_replaced(self):
+        self.place.stop(self.place.server())
+        os.unlink(self.place.path("secret.key"))
+        done = self.place.cli("server", *self.place.server_flags(), code=1)
+        self.assertIn("restore it", done.err)
+        self.assertFalse(os.path.exists(self.place.path("secret.key")))
+
+    def test_a_second_server_leaves_the_first_ones_client_file(self):
+        self.place.server()
+        with open(self.place.path("client.json"), encoding="utf-8") as file:
+            before = file.read()
+        second = Place()
+        self.addCleanup(second.close)
+        second.env["BERTH_CONFIG"] = self.place.path("client.json")
+        second.server()
+        with open(self.place.path("client.json"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), before)
+        self.assertIn("export BERTH_CONFIG=" + second.path("server", "client.json"), second.log("server"))
+        second.env["BERTH_CONFIG"] = second.path("server", "client.json")
+        second.cli("get", "workers")
+        self.place.cli("get", "workers")
+
+    def test_all_addresses_admit_the_machines_own_names(self):
+        port = self.place.port
+        flags = ["--listen", f"0.0.0.0:{port}", "--insecure-http", *self.place.server_flags()[2:]]
+        self.place.wait_server(self.place.start("server", "server", *flags), "server")
+        for host, status in ((os.uname().nodename, 200), ("evil.example", 403)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            self.addCleanup(connection.close)
+            connection.request("GET", "/api/v1/version", headers={"Host": host})
+            self.assertEqual(connection.getresponse().status, status, host)
+
+
+if __name__ == "__main__":
+    unittest.main()
