@@ -89,14 +89,17 @@ void derive_capacity(WorkerEntry& e) {
   e.capacity.reserve(e.worker.devices.size());
   for (const auto& o : e.occupants) add_use(host, o, o.claim.memory_bytes, o.observed_memory_bytes);
   Bytes reserved = e.worker.reserved_memory_bytes;
-  for (const auto& device : e.worker.devices) {
+  for (std::uint32_t at = 0; at < e.worker.devices.size(); ++at) {
+    const auto& device = e.worker.devices[at];
     Use use;
-    for (const auto& o : e.occupants) {
+    for (std::uint32_t n = 0; n < e.occupants.size(); ++n) {
+      const auto& o = e.occupants[n];
       const bool seen = std::any_of(
           o.observed.begin(), o.observed.end(), [&](const DeviceClaim& d) { return d.device == device.id; });
       const std::optional<Bytes> observed = seen ? std::optional(find_bytes(o.observed, device.id)) : std::nullopt;
       const Bytes claim = find_bytes(o.claim.devices, device.id);
       if (claim.value == 0 && !observed) continue;
+      if (o.kind != OccupantKind::kForeign) e.held.push_back({n, at, std::max(claim, observed.value_or(Bytes()))});
       add_use(use, o, claim, observed);
       if (device.unified_memory) add_use(host, o, claim, observed);
     }
@@ -106,6 +109,9 @@ void derive_capacity(WorkerEntry& e) {
     e.unified = true;
     reserved += e.worker.reserved_device_memory_bytes;
   }
+  std::sort(e.held.begin(), e.held.end(), [](const Holding& a, const Holding& b) {
+    return std::tie(a.occupant, a.device) < std::tie(b.occupant, b.device);
+  });
   e.memory = capacity_of(e.worker.memory_total_bytes, reserved, e.worker.memory_used_bytes, host);
 }
 

@@ -39,6 +39,13 @@ struct LostClaim {
 };
 DESCRIBE(LostClaim, occupant, device, bytes);
 
+/// What one of ours takes of one device: the larger of claim and measured use.
+struct Holding {
+  std::uint32_t occupant = 0;  // position in WorkerEntry::occupants
+  std::uint32_t device = 0;    // position in Worker::devices
+  Bytes bytes;
+};
+
 /// A worker with its occupants and everything derived from them. Immutable once built.
 struct WorkerEntry {
   Worker worker;                         // devices sorted by id
@@ -46,6 +53,7 @@ struct WorkerEntry {
   std::vector<DeviceCapacity> capacity;  // parallel to worker.devices
   DeviceCapacity memory;                 // host RAM; on unified memory the pool shared with the devices
   std::vector<std::uint32_t> instances;  // ours, per device: how many hold a claim there
+  std::vector<Holding> held;             // by occupant, then device; strangers have none
   bool unified = false;                  // some device shares the RAM: device claims also count in `memory`
   std::vector<LostClaim> lost;           // dropped from the occupants: it counts against nothing that is there
   Hash hash;                             // of worker and occupants

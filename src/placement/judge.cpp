@@ -32,27 +32,6 @@ Shortfall across_workers_shortfall(const Option& option) {
           Bytes()};
 }
 
-/// `one_device_wins`: under this key nothing beats a plan with all layers on one device.
-LayoutAnswer run_layouts(const LayoutInput& input, bool one_device_wins) {
-  LayoutAnswer answer;
-  if (!input.type.cpu) {
-    if (auto refused = refused_sizes(input)) {
-      answer.shortfalls.push_back(*std::move(refused));
-      return answer;
-    }
-  }
-  const auto& known = input.option.engine->layouts;
-  for (const auto& row : layout_table()) {
-    if (row.needs_devices == input.type.cpu) continue;
-    if (row.needs_devices && input.usable.empty()) continue;
-    if (std::find(known.begin(), known.end(), row.name) == known.end()) continue;
-    row.strategy(input, answer);
-    if (answer.candidates.empty() || input.purpose == Purpose::kAll) continue;
-    if (input.purpose == Purpose::kAny || (one_device_wins && row.name == "single_device")) break;
-  }
-  return answer;
-}
-
 // Where the judgement stands in the chain: what gets farther is shown.
 std::uint64_t progress(const Judgement& j) {
   if (j.fits) return 100;
@@ -85,51 +64,78 @@ void hide_below(Judgement& j) {
 
 }  // namespace
 
-std::vector<std::uint16_t> usable_devices(const Context& context,
-                                          const WorkerEntry& entry,
-                                          const Ledger& ledger,
-                                          const DeviceType& type) {
+Few<std::uint16_t> usable_devices(const Context& context,
+                                  const WorkerEntry& entry,
+                                  const Ledger& ledger,
+                                  const DeviceType& type) {
   const auto* chosen = selected_on(context, entry.worker);
-  std::vector<std::uint16_t> usable;
+  Few<std::uint16_t> usable;
   for (const auto p : type.positions) {
     const auto& id = entry.worker.devices[p].id;
     // A worker that is not selected at all is judged on all its devices: its line says what it would be worth.
     if (chosen != nullptr && std::find(chosen->begin(), chosen->end(), id) == chosen->end()) continue;
+    // Few, and often in order already: inserted where they belong.
+    const Bytes room = ledger.devices[p];
+    std::size_t at = usable.size();
     usable.push_back(p);
+    for (; at > 0 && ledger.devices[usable[at - 1]] < room; --at) usable[at] = usable[at - 1];
+    usable[at] = p;
   }
-  std::sort(usable.begin(), usable.end(), [&](std::uint16_t a, std::uint16_t b) {
-    return ledger.devices[a] != ledger.devices[b] ? ledger.devices[a] > ledger.devices[b] : a < b;
-  });
   return usable;
 }
 
 Search::Search(Context& context, const Search* before) : context_(context), order_(context.policy) {
   chains_.resize(context.options.size());
-  workers_.reserve(context.snapshot.size());
-  std::vector<bool> known;
-  known.reserve(context.snapshot.size());
+  for (const auto& option : context.options) {
+    const auto& known = option.engine->layouts;
+    auto& rows = layouts_.emplace_back();
+    for (const auto& row : layout_table())
+      rows.push_back(std::find(known.begin(), known.end(), row.name) != known.end());
+  }
+  const std::size_t size = context.snapshot.size();
+  workers_.reserve(size);
+  judged_.reserve(size);  // never grows beyond that: workers_ points into it
   context.snapshot.for_each([&](const WorkerEntry& entry) {
     const std::size_t at = workers_.size();
-    known.push_back(before != nullptr && at < before->workers_.size() && before->workers_[at].entry == &entry);
-    if (known.back()) {
+    if (before != nullptr && at < before->workers_.size() && before->workers_[at]->entry == &entry) {
       workers_.push_back(before->workers_[at]);
     } else {
-      WorkerEval worker;
+      WorkerEval& worker = judged_.emplace_back();
       worker.entry = &entry;
       worker.cls = &class_of(entry);
       worker.gate = gate(context_, entry);
       worker.open = worker.gate.open();
       worker.ledger = ledger_of(context_, entry);
-      workers_.push_back(std::move(worker));
+      workers_.push_back(&worker);
     }
-    if (workers_.back().open) ++open_workers_;
+    if (workers_.back()->open) ++open_workers_;
   });
-  for (std::size_t w = 0; w < workers_.size(); ++w) {
-    if (known[w]) continue;
-    workers_[w].judgements.reserve(context_.options.size());
+  for (auto& worker : judged_) {
+    worker.judgements.reserve(context_.options.size());
     for (std::size_t i = 0; i < context_.options.size(); ++i)
-      workers_[w].judgements.push_back(judge(workers_[w], i, workers_[w].ledger, false));
+      worker.judgements.push_back(judge(worker, i, worker.ledger, false));
   }
+}
+
+LayoutAnswer& Search::run_layouts(const LayoutInput& input, std::size_t option) {
+  answer_.candidates.clear();
+  answer_.shortfalls.clear();
+  if (!input.type.cpu) {
+    if (auto refused = refused_sizes(input)) {
+      answer_.shortfalls.push_back(*std::move(refused));
+      return answer_;
+    }
+  }
+  const auto table = layout_table();
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (table[i].needs_devices == input.type.cpu || !layouts_[option][i]) continue;
+    if (table[i].needs_devices && input.usable.empty()) continue;
+    table[i].strategy(input, answer_);
+    if (answer_.candidates.empty() || input.purpose == Purpose::kAll) continue;
+    if (input.purpose == Purpose::kAny) break;
+    if (table[i].all_on_one_device && order_.one_device_wins()) break;
+  }
+  return answer_;
 }
 
 const ClassEval& Search::class_of(const WorkerEntry& entry) {
@@ -162,11 +168,10 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
     } else {
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
       LayoutInput input{context_, context_.options[option], *worker.entry, ledger, type, chain, usable, uncertain};
-      LayoutAnswer answer;
-      if (context_.uneven.outcome == Outcome::kReject)
-        answer.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
-      else
-        answer = run_layouts(input, order_.one_device_wins());
+      const bool uneven = context_.uneven.outcome == Outcome::kReject;
+      LayoutAnswer none;
+      if (uneven) none.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
+      LayoutAnswer& answer = uneven ? none : run_layouts(input, option);
       j.disk = disk_rule(context_, *worker.entry, chain);
       for (auto& c : answer.candidates) {
         order_.fill(context_, ledger, c);
@@ -201,9 +206,9 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
 }
 
 bool Search::something_unknown() const {
-  for (const auto& worker : workers_) {
-    if (!worker.open) continue;
-    for (const auto& j : worker.judgements)
+  for (const auto* worker : workers_) {
+    if (!worker->open) continue;
+    for (const auto& j : worker->judgements)
       if (j.unknown) return true;
   }
   return false;
@@ -224,13 +229,13 @@ void Search::each_layout(
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
       const LayoutInput input{
           context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain, purpose};
-      if (!visit(run_layouts(input, order_.one_device_wins()))) return;
+      if (!visit(run_layouts(input, i))) return;
     }
   }
 }
 
 void Search::all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out) {
-  each_layout(worker, ledger, uncertain, Purpose::kAll, [&](LayoutAnswer&& answer) {
+  each_layout(worker, ledger, uncertain, Purpose::kAll, [&](LayoutAnswer& answer) {
     for (auto& c : answer.candidates) {
       order_.fill(context_, ledger, c);
       out.push_back(std::move(c));
@@ -252,7 +257,7 @@ bool Search::fits_on(const WorkerEval& worker, const Ledger& ledger) {
 std::optional<Candidate> Search::best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain) {
   if (!worker.open) return std::nullopt;
   std::optional<Candidate> best;
-  each_layout(worker, ledger, uncertain, Purpose::kBest, [&](LayoutAnswer&& answer) {
+  each_layout(worker, ledger, uncertain, Purpose::kBest, [&](LayoutAnswer& answer) {
     for (auto& c : answer.candidates) {
       order_.fill(context_, ledger, c);
       if (!best || order_.before(c, *best)) best = std::move(c);

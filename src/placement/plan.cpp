@@ -11,10 +11,10 @@ namespace berth::placement {
 namespace {
 
 // Integers in proportion to the layers, in the smallest terms: what --tensor-split takes.
-std::vector<std::uint32_t> split_of(const std::vector<std::uint32_t>& layers) {
+std::vector<std::uint32_t> split_of(std::span<const std::uint32_t> layers) {
   std::uint32_t divisor = 0;
   for (const auto n : layers) divisor = std::gcd(divisor, n);
-  std::vector<std::uint32_t> out = layers;
+  std::vector<std::uint32_t> out(layers.begin(), layers.end());
   if (divisor > 1)
     for (auto& n : out) n /= divisor;
   return out;
@@ -35,7 +35,7 @@ fleet::PlanWorker part_of(const Candidate& c) {
   std::sort(part.claim.devices.begin(), part.claim.devices.end(), [](const auto& a, const auto& b) {
     return a.device < b.device;
   });
-  part.layers = c.layers;
+  part.layers.assign(c.layers.begin(), c.layers.end());
   if (c.layers.size() > 1) part.tensor_split = split_of(c.layers);
   part.claim.memory_bytes = c.memory_claim;
   part.claim.disk_bytes = c.chain->install_bytes;

@@ -161,7 +161,8 @@ bool nearer(const Group& a, const Group& b) {
 void add_lines(fleet::Report& report, const Search& search, const Option& option, std::size_t o) {
   for (const bool by_hardware : {true, false}) {
     std::map<std::pair<bool, Hash>, Group> groups;  // what only plays a machine is told apart from machines
-    for (const auto& worker : search.workers()) {
+    for (const auto* each : search.workers()) {
+      const auto& worker = *each;
       const Judgement& j = worker.judgements[o];
       const ChainView chain = full_chain(worker, j);
       const Hash key = signature(chain, by_hardware ? own_key(worker) : Hash{});
@@ -196,7 +197,8 @@ void add_counts(fleet::Report& report, const Search& search, const Option& optio
     counts[i].rule = rule_name(static_cast<RuleId>(i));
     counts[i].subject = rule_subject(static_cast<RuleId>(i));
   }
-  for (const auto& worker : search.workers()) {
+  for (const auto* each : search.workers()) {
+    const auto& worker = *each;
     const ChainView chain = full_chain(worker, worker.judgements[o]);
     std::size_t rejects = 0, open = 0;
     for (const auto* outcome : chain) {
@@ -226,7 +228,7 @@ void add_counts(fleet::Report& report, const Search& search, const Option& optio
 /// The reject or unknown that holds for an engine whatever the worker; the engine then needs no lines of its own.
 const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& rule) {
   if (search.workers().empty()) return nullptr;
-  const auto& chain = search.workers().front().judgements[o].chain->outcomes;
+  const auto& chain = search.workers().front()->judgements[o].chain->outcomes;
   for (const auto id : {RuleId::kRequest, RuleId::kFormat}) {
     rule = id;
     if (blocks(chain[index(id)])) return &chain[index(id)];

@@ -2,6 +2,7 @@
 #include "placement/search.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 
 namespace berth::placement {
@@ -72,69 +73,83 @@ std::uint32_t Search::count_exact(const WorkerEval& worker,
 }
 
 /// The judgements were made on the untouched ledger: no need to look again.
-std::optional<Candidate> Search::judged_best(const WorkerEval& worker) const {
+const Candidate* Search::judged_best(const WorkerEval& worker) const {
   const Candidate* best = nullptr;
-  if (!worker.open) return std::nullopt;
+  if (!worker.open) return nullptr;
   for (const auto& j : worker.judgements)
     if (j.fits && (best == nullptr || order_.before(*j.best, *best))) best = &*j.best;
-  return best == nullptr ? std::nullopt : std::optional<Candidate>(*best);
+  return best;
 }
 
 std::vector<std::uint32_t> Search::counts(const std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain) {
   std::vector<std::uint32_t> out(workers_.size());
   std::uint32_t sum = 0;
   for (std::size_t w = 0; w < workers_.size() && sum < wanted; ++w) {
-    if (!workers_[w].open) continue;
-    out[w] = count_on(workers_[w], ledgers[w], uncertain, wanted - sum);
+    if (!workers_[w]->open) continue;
+    out[w] = count_on(*workers_[w], ledgers[w], uncertain, wanted - sum);
     sum += out[w];
   }
   return out;
 }
 
+/// The best plan on this worker that leaves room for `left` more, `others` of them elsewhere; `taken` when none does.
+Search::Step Search::careful_step(
+    const WorkerEval& worker, const Ledger& ledger, bool uncertain, Step taken, std::uint64_t others) {
+  const std::uint32_t left = taken.left, before = taken.room;
+  taken.room = count_on(worker, taken.rest, uncertain, left);
+  if (others + taken.room >= left || taken.room + 1 >= before) return taken;
+  std::vector<Candidate> all;
+  all_on(worker, ledger, uncertain, all);
+  std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return order_.before(a, b); });
+  for (auto& other : all) {
+    Ledger rest = ledger;
+    deduct(rest, other);
+    const auto room = count_on(worker, rest, uncertain, left);
+    if (others + room >= left) return {std::move(other), std::move(rest), left, room};
+  }
+  return taken;
+}
+
 std::vector<Candidate> Search::walk(std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain, bool careful) {
-  std::vector<std::optional<Candidate>> best(workers_.size());
-  for (std::size_t w = 0; w < workers_.size(); ++w)
-    best[w] = uncertain || workers_[w].ledger.replicas != ledgers[w].replicas
-                  ? best_on(workers_[w], ledgers[w], uncertain)
-                  : judged_best(workers_[w]);
+  std::deque<Candidate> fresh;  // plans on ledgers that were not judged
+  const auto look_again = [&](std::size_t w) -> const Candidate* {
+    auto best = best_on(*workers_[w], ledgers[w], uncertain);
+    return best ? &fresh.emplace_back(*std::move(best)) : nullptr;
+  };
+  std::vector<const Candidate*> best(workers_.size());
   std::vector<std::uint32_t> room(workers_.size());
-  if (careful)
-    for (std::size_t w = 0; w < workers_.size(); ++w)
-      if (best[w]) room[w] = count_on(workers_[w], ledgers[w], uncertain, wanted);
+  std::vector<std::size_t> heap;  // workers with a plan, the best on top
+  const auto behind = [&](std::size_t a, std::size_t b) {
+    if (order_.before(*best[b], *best[a])) return true;
+    return !order_.before(*best[a], *best[b]) && b < a;
+  };
+  for (std::size_t w = 0; w < workers_.size(); ++w) {
+    const bool judged = !uncertain && workers_[w]->ledger.replicas == ledgers[w].replicas;
+    best[w] = judged ? judged_best(*workers_[w]) : look_again(w);
+    if (best[w] == nullptr) continue;
+    heap.push_back(w);
+    if (careful) room[w] = count_on(*workers_[w], ledgers[w], uncertain, wanted);
+  }
+  std::make_heap(heap.begin(), heap.end(), behind);
   std::vector<Candidate> chosen;
-  while (chosen.size() < wanted) {
-    std::size_t pick = workers_.size();
-    for (std::size_t w = 0; w < workers_.size(); ++w)
-      if (best[w] && (pick == workers_.size() || order_.before(*best[w], *best[pick]))) pick = w;
-    if (pick == workers_.size()) break;
-    Candidate taken = std::move(*best[pick]);
-    Ledger rest = ledgers[pick];
-    deduct(rest, taken);
+  while (chosen.size() < wanted && !heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), behind);
+    const std::size_t pick = heap.back();
+    heap.pop_back();
+    Step step{*best[pick], ledgers[pick], static_cast<std::uint32_t>(wanted - chosen.size() - 1), room[pick]};
+    deduct(step.rest, step.taken);
     if (careful) {
-      const auto left = static_cast<std::uint32_t>(wanted - chosen.size() - 1);
       const std::uint64_t others = std::accumulate(room.begin(), room.end(), std::uint64_t(0)) - room[pick];
-      std::uint32_t here = count_on(workers_[pick], rest, uncertain, left);
-      if (others + here < left && here + 1 < room[pick]) {
-        // This plan would cost a later replica its place: the best one that does not is taken instead.
-        std::vector<Candidate> all;
-        all_on(workers_[pick], ledgers[pick], uncertain, all);
-        std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return order_.before(a, b); });
-        for (auto& other : all) {
-          Ledger after = ledgers[pick];
-          deduct(after, other);
-          const auto count = count_on(workers_[pick], after, uncertain, left);
-          if (others + count < left) continue;
-          taken = std::move(other);
-          rest = std::move(after);
-          here = count;
-          break;
-        }
-      }
-      room[pick] = here;
+      step = careful_step(*workers_[pick], ledgers[pick], uncertain, std::move(step), others);
+      room[pick] = step.room;
     }
-    ledgers[pick] = std::move(rest);
-    chosen.push_back(std::move(taken));
-    best[pick] = best_on(workers_[pick], ledgers[pick], uncertain);
+    ledgers[pick] = std::move(step.rest);
+    chosen.push_back(std::move(step.taken));
+    if (chosen.size() == wanted) break;
+    best[pick] = look_again(pick);
+    if (best[pick] == nullptr) continue;
+    heap.push_back(pick);
+    std::push_heap(heap.begin(), heap.end(), behind);
   }
   return chosen;
 }
@@ -143,7 +158,7 @@ Search::Placement Search::place() {
   const std::uint32_t asked = context_.request.replicas;
   std::vector<Ledger> ledgers;
   ledgers.reserve(workers_.size());
-  for (const auto& worker : workers_) ledgers.push_back(worker.ledger);
+  for (const auto* worker : workers_) ledgers.push_back(worker->ledger);
 
   Placement result;
   const auto round = [&](bool uncertain) {

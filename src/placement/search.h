@@ -62,7 +62,7 @@ class Search {
   /// Whether one replica would find a place on this worker with that ledger.
   bool fits_on(const WorkerEval& worker, const Ledger& ledger);
 
-  [[nodiscard]] const std::vector<WorkerEval>& workers() const { return workers_; }
+  [[nodiscard]] const std::vector<const WorkerEval*>& workers() const { return workers_; }
   [[nodiscard]] const KeyOrder& order() const { return order_; }
   /// True when some worker with an open gate has no reject but something unknown.
   [[nodiscard]] bool something_unknown() const;
@@ -71,7 +71,9 @@ class Search {
   const ClassEval& class_of(const WorkerEntry& entry);
   Judgement judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain);
   std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
-  [[nodiscard]] std::optional<Candidate> judged_best(const WorkerEval& worker) const;
+  [[nodiscard]] const Candidate* judged_best(const WorkerEval& worker) const;
+  /// The answer is good until the next call.
+  LayoutAnswer& run_layouts(const LayoutInput& input, std::size_t option);
   template <class Visit>
   void each_layout(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Purpose purpose, Visit&& visit);
   void all_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain, std::vector<Candidate>& out);
@@ -81,6 +83,15 @@ class Search {
                             bool uncertain,
                             std::uint32_t enough,
                             std::map<std::vector<std::uint64_t>, std::uint32_t>& memo);
+  /// One replica placed: the ledger after it, how many are still to come, how many find room here (before it, then
+  /// after it).
+  struct Step {
+    Candidate taken;
+    Ledger rest;
+    std::uint32_t left = 0;
+    std::uint32_t room = 0;
+  };
+  Step careful_step(const WorkerEval& worker, const Ledger& ledger, bool uncertain, Step taken, std::uint64_t others);
   std::vector<Candidate> walk(std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain, bool careful);
   std::vector<std::uint32_t> counts(const std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain);
 
@@ -88,8 +99,11 @@ class Search {
   KeyOrder order_;
   std::map<Hash, std::unique_ptr<ClassEval>> classes_;
   std::vector<std::map<std::string, StaticChain>> chains_;  // [option], by chain_key: classes share them
-  std::vector<WorkerEval> workers_;
-  std::size_t open_workers_ = 0;  // with an open gate
+  std::vector<std::vector<bool>> layouts_;                  // [option][row of layout_table()]: the engine knows it
+  std::vector<WorkerEval> judged_;                          // here, not by `before`
+  std::vector<const WorkerEval*> workers_;                  // in the order of the snapshot
+  LayoutAnswer answer_;                                     // of the layouts that are being looked at
+  std::size_t open_workers_ = 0;                            // with an open gate
   std::uint64_t steps_ = 0;
   bool limit_ = false;
 };
@@ -97,9 +111,9 @@ class Search {
 /// Takes the candidate's claims off the ledger.
 void deduct(Ledger& ledger, const Candidate& candidate);
 /// The devices of `type` on this worker that the restriction admits, most allocatable first, then id.
-std::vector<std::uint16_t> usable_devices(const Context& context,
-                                          const WorkerEntry& entry,
-                                          const Ledger& ledger,
-                                          const DeviceType& type);
+Few<std::uint16_t> usable_devices(const Context& context,
+                                  const WorkerEntry& entry,
+                                  const Ledger& ledger,
+                                  const DeviceType& type);
 
 }  // namespace berth::placement

@@ -6,7 +6,9 @@
 namespace berth::placement {
 namespace {
 
-std::pair<std::string, bool> table_key(const DeviceTraits& t) { return {t.framework, t.unified_memory}; }
+bool same_memory(const DeviceTraits& a, const DeviceTraits& b) {
+  return a.unified_memory == b.unified_memory && a.framework == b.framework;
+}
 
 template <class T>
 void complete(std::optional<T>& field, T value, std::string_view name, std::string_view why, Context& context) {
@@ -67,6 +69,7 @@ void add_options(Context& context) {
     if (r.engine_version) option.versions = {*r.engine_version};
     if (option.versions.empty()) option.versions = {""};
     option.settings = complete_settings(engine, context);
+    option.ranks = std::find(engine.layouts.begin(), engine.layouts.end(), "tensor_parallel") != engine.layouts.end();
     context.options.push_back(std::move(option));
   }
   std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {
@@ -114,34 +117,48 @@ const estimate::LlamaModel* Estimates::llama() {
 }
 
 const Estimates::LayerTable& Estimates::layer_table(const DeviceTraits& traits) {
-  auto [at, fresh] = tables_.try_emplace(table_key(traits));
-  if (!fresh) return at->second;
+  for (const auto& row : tables_)
+    if (same_memory(row.traits, traits)) return row.table;
+  auto& table = tables_.emplace_back(TableRow{traits, {}}).table;
   const auto* model = llama();
-  if (model == nullptr) return at->second;
+  if (model == nullptr) return table;
   for (std::uint32_t n = 0; n <= model->total_layers(); ++n) {
     const std::uint32_t layers[] = {n};
     const auto split = n == 0 ? model->split({}, traits) : model->split(layers, traits);
-    at->second.device.push_back(n == 0 ? Interval{} : split.devices.front());
-    at->second.host.push_back(split.host);
+    table.device.push_back(n == 0 ? Interval{} : split.devices.front());
+    table.host.push_back(split.host);
   }
-  return at->second;
+  return table;
+}
+
+Bytes Estimates::least_on_devices(std::uint32_t layers) {
+  if (least_.empty()) {
+    // The last layers go to devices first; one of those counted may be the output layer.
+    least_.resize(2);
+    if (request_.facts) {
+      const auto& weights = request_.facts->layer_weights;
+      for (std::size_t i = weights.size(); i > 0; --i)
+        least_.push_back(least_.back() + std::min(weights[i - 1].host_bytes, weights[i - 1].device_bytes));
+    }
+  }
+  return least_[std::min<std::size_t>(layers, least_.size() - 1)];
 }
 
 const estimate::RankEstimate* Estimates::rank(std::uint32_t tp, const DeviceTraits& traits) {
-  auto [at, fresh] = ranks_.try_emplace({tp, traits.framework, traits.unified_memory});
-  if (fresh) {
-    if (!request_.facts) {
-      error_ = "nothing is known about the model";
-    } else {
-      const estimate::RankLayout layout{.tensor_parallel = tp};
-      auto rank = estimate::rank_memory(*request_.facts, settings_, layout, traits);
-      if (rank)
-        at->second = std::move(*rank);
-      else
-        error_ = rank.error().message;
-    }
+  for (const auto& row : ranks_)
+    if (row.tensor_parallel == tp && same_memory(row.traits, traits)) return row.rank ? &*row.rank : nullptr;
+  auto& row = ranks_.emplace_back(RankRow{traits, tp, {}});
+  if (!request_.facts) {
+    error_ = "nothing is known about the model";
+    return nullptr;
   }
-  return at->second ? &*at->second : nullptr;
+  const estimate::RankLayout layout{.tensor_parallel = tp};
+  auto rank = estimate::rank_memory(*request_.facts, settings_, layout, traits);
+  if (rank)
+    row.rank = std::move(*rank);
+  else
+    error_ = rank.error().message;
+  return row.rank ? &*row.rank : nullptr;
 }
 
 bool Context::accepts(Reason reason) const {

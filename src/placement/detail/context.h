@@ -2,6 +2,7 @@
 // What one call of decide() works on: the canonical request with defaults filled in, the resolved selection, and the
 // memory estimates it has asked for so far. Lives and dies inside the call.
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,6 +42,8 @@ class Estimates {
   /// Null with `error` set when a fact is missing.
   const estimate::LlamaModel* llama();
   const LayerTable& layer_table(const DeviceTraits& traits);
+  /// A lower bound of the bytes that `layers` layers take on devices.
+  Bytes least_on_devices(std::uint32_t layers);
   const estimate::RankEstimate* rank(std::uint32_t tensor_parallel, const DeviceTraits& traits);
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] const Settings& settings() const { return settings_; }
@@ -50,8 +53,19 @@ class Estimates {
   const Settings& settings_;
   bool prepared_ = false;
   std::optional<estimate::LlamaModel> llama_;
-  std::map<std::pair<std::string, bool>, LayerTable> tables_;
-  std::map<std::tuple<std::uint32_t, std::string, bool>, std::optional<estimate::RankEstimate>> ranks_;
+  // A fleet has few kinds of devices; a deque keeps what was handed out where it is.
+  struct TableRow {
+    DeviceTraits traits;
+    LayerTable table;
+  };
+  struct RankRow {
+    DeviceTraits traits;
+    std::uint32_t tensor_parallel = 1;
+    std::optional<estimate::RankEstimate> rank;
+  };
+  std::deque<TableRow> tables_;
+  std::deque<RankRow> ranks_;
+  std::vector<Bytes> least_;
   std::string error_;
 };
 
@@ -61,6 +75,7 @@ struct Option {
   std::uint32_t order = 0;
   std::vector<std::string> versions;  // best first, after the restriction
   Settings settings;                  // complete for this engine
+  bool ranks = false;                 // its layouts have tensor-parallel ranks
   std::unique_ptr<Estimates> estimates;
 };
 

@@ -62,10 +62,10 @@ bool try_split(const LayoutInput& input, Candidate& c, LayoutAnswer& answer, boo
 }
 
 /// Deals `count` layers over the positions in proportion to what is allocatable there; evenly where nothing is.
-std::vector<std::uint32_t> in_proportion(const LayoutInput& input,
-                                         std::span<const std::uint16_t> positions,
-                                         std::uint32_t count) {
-  std::vector<std::uint32_t> layers(positions.size());
+Few<std::uint32_t> in_proportion(const LayoutInput& input,
+                                 std::span<const std::uint16_t> positions,
+                                 std::uint32_t count) {
+  Few<std::uint32_t> layers(positions.size());
   std::uint64_t room = 0, seen = 0;
   for (const auto p : positions) room = sat_add(room, input.ledger.devices[p].value);
   const bool evenly = room == 0;
@@ -82,11 +82,9 @@ std::vector<std::uint32_t> in_proportion(const LayoutInput& input,
 
 /// Fills devices in order, each with as many layers as it holds; the last takes the rest. Where the request fixes the
 /// number of devices, one layer is kept for each that follows.
-std::vector<std::uint32_t> filled(const LayoutInput& input,
-                                  std::span<const std::uint16_t> positions,
-                                  std::uint32_t count) {
+Few<std::uint32_t> filled(const LayoutInput& input, std::span<const std::uint16_t> positions, std::uint32_t count) {
   const auto* model = input.option.estimates->llama();
-  std::vector<std::uint32_t> layers(positions.size());
+  Few<std::uint32_t> layers(positions.size());
   std::uint32_t left = count;
   const bool fixed = fixed_device_count(input.context).has_value();
   for (std::size_t i = 0; i + 1 < positions.size() && left > 0; ++i) {
@@ -142,12 +140,9 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
 
 /// A lower bound of the bytes that `count` layers take on devices: skips hopeless searches, never possible ones.
 bool could_hold(const LayoutInput& input, std::span<const std::uint16_t> positions, std::uint32_t count) {
-  const auto& layers = input.context.request.facts->layer_weights;
-  Bytes room, need;
+  Bytes room;
   for (const auto p : positions) room += input.ledger.devices[p];
-  for (std::size_t i = layers.size(), n = 0; i > 0 && n + 1 < count; --i, ++n)
-    need += std::min(layers[i - 1].host_bytes, layers[i - 1].device_bytes);
-  return need <= room;
+  return input.option.estimates->least_on_devices(count) <= room;
 }
 
 }  // namespace
@@ -172,6 +167,10 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
   bool found = false;
   for (const auto& group : selection_groups(input)) {
     for (const auto position : group) {
+      // The shortfall is only told by a judgement.
+      if (input.purpose != Purpose::kJudge &&
+          input.ledger.devices[position] < pick(table.device[total], input.uncertain))
+        break;
       Candidate c = llama_candidate(input, "single_device", total);
       c.positions = {position};
       c.layers = {total};

@@ -56,9 +56,15 @@ void add_below_need(
                                need.minus_or_zero(share.claim)});
 }
 
+Bytes least_of(const LayoutInput& input, std::span<const std::uint16_t> positions) {
+  Bytes least = input.ledger.devices[positions.front()];
+  for (const auto p : positions) least = std::min(least, input.ledger.devices[p]);
+  return least;
+}
+
 void add_ranks(const LayoutInput& input,
                std::uint32_t tp,
-               std::vector<std::uint16_t> positions,
+               std::span<const std::uint16_t> positions,
                std::string_view layout,
                LayoutAnswer& answer) {
   const auto* rank = input.option.estimates->rank(tp, input.type.traits);
@@ -70,17 +76,20 @@ void add_ranks(const LayoutInput& input,
     return;
   }
   const Bytes need = input.uncertain ? rank->device.expected : rank->device.high;
-  Candidate c = make_candidate(input, layout);
-  c.tensor_parallel = tp;
-  c.memory_claim = input.uncertain ? rank->host.expected : rank->host.high;
   // Devices of one type have one size.
   const Bytes total = input.entry.worker.devices[positions.front()].memory_total_bytes;
   const Share share = share_of(total, need, input.option.settings.utilization);
   if (share.below_need) return add_below_need(input, positions.front(), share, need, answer);
+  // The shortfall is only told by a judgement.
+  if (input.purpose != Purpose::kJudge && least_of(input, positions) < share.claim) return;
+  Candidate c = make_candidate(input, layout);
+  c.tensor_parallel = tp;
+  c.memory_claim = input.uncertain ? rank->host.expected : rank->host.high;
   // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
   c.claims.assign(positions.size(), share.claim > total ? need : share.claim);
   c.utilization = share.utilization;
-  c.positions = std::move(positions);
+  c.positions.assign(positions.begin(), positions.end());
+  std::sort(c.positions.begin(), c.positions.end());
   auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, layout);
   if (shortfall.outcome.outcome == Outcome::kPass) {
     answer.candidates.push_back(std::move(c));
@@ -107,7 +116,7 @@ void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
   for (const auto& group : selection_groups(input)) {
     const std::size_t before = answer.shortfalls.size();
     for (const auto position : group) {
-      add_ranks(input, 1, {position}, "single_device", answer);
+      add_ranks(input, 1, std::span(&position, 1), "single_device", answer);
       if (answer.shortfalls.size() > before) break;  // sorted by size: smaller devices are no better
     }
   }
@@ -129,10 +138,8 @@ void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
     for (std::uint32_t tp = fixed.value_or(2); tp <= fixed.value_or(most); ++tp) {
       if (!fixed && (tp & (tp - 1)) != 0) continue;  // unasked, only powers of two: what every model's heads divide by
       if (!heads_divide(input, tp, answer)) continue;
-      std::vector<std::uint16_t> positions(group.begin(), group.begin() + tp);
-      std::sort(positions.begin(), positions.end());
       const std::size_t before = answer.candidates.size();
-      add_ranks(input, tp, std::move(positions), "tensor_parallel", answer);
+      add_ranks(input, tp, group.first(tp), "tensor_parallel", answer);
       if (answer.candidates.size() > before && !fixed) break;  // more ranks than needed rank behind (key part 5)
     }
   }

@@ -10,18 +10,19 @@
 #include <vector>
 
 #include "placement/detail/context.h"
+#include "placement/detail/few.h"
 #include "placement/rules/chain.h"
 
 namespace berth::placement {
 
 /// Bytes that can still be claimed on one worker, during one search.
 struct Ledger {
-  std::vector<Bytes> devices;            // parallel to worker.devices
-  Bytes memory;                          // host RAM, or the pool shared with unified devices
-  std::uint32_t replicas = 0;            // of this request, placed here by this search
-  std::vector<std::uint32_t> instances;  // of ours, per device
-  std::uint32_t own = 0;                 // instances of ours on the worker, of this deployment
-  std::uint32_t others = 0;              // and of other deployments
+  Few<Bytes> devices;            // parallel to worker.devices
+  Bytes memory;                  // host RAM, or the pool shared with unified devices
+  std::uint32_t replicas = 0;    // of this request, placed here by this search
+  Few<std::uint32_t> instances;  // of ours, per device
+  std::uint32_t own = 0;         // instances of ours on the worker, of this deployment
+  std::uint32_t others = 0;      // and of other deployments
 };
 /// Capacity of the worker less nothing; claims of `replaces` are given back.
 Ledger ledger_of(const Context& context, const WorkerEntry& entry);
@@ -36,9 +37,9 @@ struct Candidate {
   const DeviceType* type = nullptr;
   const StaticChain* chain = nullptr;
   std::string_view layout;
-  std::vector<std::uint16_t> positions;  // devices, in the order the engine sees them
-  std::vector<std::uint32_t> layers;     // parallel, llama.cpp
-  std::vector<Bytes> claims;             // parallel
+  Few<std::uint16_t> positions;  // devices, in the order the engine sees them
+  Few<std::uint32_t> layers;     // parallel, llama.cpp
+  Few<Bytes> claims;             // parallel
   Bytes memory_claim;
   std::uint32_t tensor_parallel = 1;
   std::uint32_t offload_layers = 0;
@@ -90,6 +91,7 @@ using LayoutStrategy = void (*)(const LayoutInput& input, LayoutAnswer& answer);
 struct LayoutRow {
   std::string_view name;
   bool needs_devices;
+  bool all_on_one_device;
   LayoutStrategy strategy;
 };
 /// cpu, single_device, several_devices, partial_offload, tensor_parallel.

@@ -29,8 +29,8 @@ Bytes allocatable(const fleet::DeviceCapacity& c, Bytes given_back) {
 Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
   Ledger ledger;
   const auto& devices = entry.worker.devices;
-  ledger.instances = entry.instances;
-  std::vector<Bytes> back(devices.size());
+  ledger.instances.assign(entry.instances.begin(), entry.instances.end());
+  Few<Bytes> back(devices.size());
   Bytes memory_back;
   for (const auto& o : entry.occupants) {
     if (o.kind == fleet::OccupantKind::kForeign) continue;
@@ -114,11 +114,11 @@ std::optional<std::uint32_t> fixed_device_count(const Context& context) {
 
 std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   const auto& r = input.context.request.restriction;
+  if (!r.tensor_parallel && !r.pipeline_parallel && !r.data_parallel) return std::nullopt;
   const std::uint32_t tp = r.tensor_parallel.value_or(1);
   const std::uint32_t pp = r.pipeline_parallel.value_or(1);
   const std::uint32_t dp = r.data_parallel.value_or(1);
-  const auto& known = input.option.engine->layouts;
-  const bool ranks = std::find(known.begin(), known.end(), "tensor_parallel") != known.end();
+  const bool ranks = input.option.ranks;
   const auto refusal = [&](bool unknown, const std::string& layout) {
     RuleOutcome::Args args = {{"engine", input.option.engine->title}, {"layout", layout}};
     return Shortfall{RuleId::kLayout,

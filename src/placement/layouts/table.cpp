@@ -11,11 +11,11 @@ void single_device(const LayoutInput& input, LayoutAnswer& answer) {
 }
 
 constexpr std::array kLayouts = {
-    LayoutRow{"single_device", true, single_device},
-    LayoutRow{"several_devices", true, layout_several_devices},
-    LayoutRow{"tensor_parallel", true, layout_tensor_parallel},
-    LayoutRow{"partial_offload", true, layout_partial_offload},
-    LayoutRow{"cpu", false, layout_cpu},
+    LayoutRow{"single_device", true, true, single_device},
+    LayoutRow{"several_devices", true, false, layout_several_devices},
+    LayoutRow{"tensor_parallel", true, false, layout_tensor_parallel},
+    LayoutRow{"partial_offload", true, false, layout_partial_offload},
+    LayoutRow{"cpu", false, false, layout_cpu},
 };
 
 }  // namespace
