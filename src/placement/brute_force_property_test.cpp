@@ -144,8 +144,8 @@ bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
 }  // namespace
 
 TEST_CASE("one replica fits exactly when some subset of devices and some split of layers fits") {
-  int yes = 0;
-  int no = 0;
+  std::uint64_t yes = 0;
+  std::uint64_t no = 0;
   for (std::uint64_t seed = 1; seed <= berth::testing::rounds(kSeeds); ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
@@ -159,8 +159,8 @@ TEST_CASE("one replica fits exactly when some subset of devices and some split o
     CHECK_MESSAGE((decision.verdict == fleet::Verdict::kFits) == possible, decision.summary);
     ++(possible ? yes : no);
   }
-  CHECK(yes > 100);
-  CHECK(no > 50);
+  CHECK(yes > berth::testing::rounds(100));
+  CHECK(no > berth::testing::rounds(50));
 }
 
 }  // namespace berth::placement

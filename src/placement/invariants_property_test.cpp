@@ -64,7 +64,7 @@ Request selecting(const Request& request, const fleet::Plan& plan) {
 }  // namespace
 
 TEST_CASE("invariant 1: the plan of an automatic decision, sent back as a selection, is chosen again") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     c.request.replicas = 1;
@@ -76,11 +76,11 @@ TEST_CASE("invariant 1: the plan of an automatic decision, sent back as a select
     CHECK(plan_digests(manual) == plan_digests(automatic));
     ++compared;
   });
-  CHECK(compared > 100);
+  CHECK(compared > berth::testing::rounds(100));
 }
 
 TEST_CASE("invariant 2: what fits on selected devices fits on any superset and without a selection") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     const auto all = device_names(c.machines);
@@ -102,11 +102,11 @@ TEST_CASE("invariant 2: what fits on selected devices fits on any superset and w
     CHECK((limited(automatic) || automatic.verdict == Verdict::kFits));
     ++compared;
   });
-  CHECK(compared > 40);
+  CHECK(compared > berth::testing::rounds(20));
 }
 
 TEST_CASE("invariant 2: what fits with all of the selected devices fits when any of a superset may be used") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(2 * kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng, {.workers_max = 2, .devices_max = 4, .all_open = true});
     const auto all = device_names(c.machines);
@@ -129,7 +129,7 @@ TEST_CASE("invariant 2: what fits with all of the selected devices fits when any
     CHECK((limited(wide) || wide.verdict == Verdict::kFits));
     ++compared;
   });
-  CHECK(compared > 20);
+  CHECK(compared > berth::testing::rounds(20));
 }
 
 TEST_CASE("invariants 3 and 10: a decision is the same bytes whenever it is asked, whatever was asked in between") {
@@ -145,7 +145,7 @@ TEST_CASE("invariants 3 and 10: a decision is the same bytes whenever it is aske
 }
 
 TEST_CASE("invariant 4: a worker that is not ready changes neither verdict nor plans") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     Machines ready;
@@ -159,11 +159,11 @@ TEST_CASE("invariant 4: a worker that is not ready changes neither verdict nor p
     CHECK(plan_digests(with) == plan_digests(without));
     ++compared;
   });
-  CHECK(compared > 50);
+  CHECK(compared > berth::testing::rounds(50));
 }
 
 TEST_CASE("invariant 5: one more free device, or memory that becomes free, never turns yes into no") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     Case c = draw(rng);
     const auto before = ask(c.snapshot, c.request);
@@ -185,7 +185,7 @@ TEST_CASE("invariant 5: one more free device, or memory that becomes free, never
     CHECK_MESSAGE((limited(free) || free.verdict == Verdict::kFits), "with memory freed: " << free.summary);
     ++compared;
   });
-  CHECK(compared > 100);
+  CHECK(compared > berth::testing::rounds(50));
 }
 
 TEST_CASE("invariant 6: when n replicas fit, n - 1 fit") {
@@ -207,7 +207,7 @@ TEST_CASE("invariant 6: when n replicas fit, n - 1 fit") {
 }
 
 TEST_CASE("invariants 6 and 7: the claims of one decision stay within what is allocatable") {
-  int plans = 0;
+  std::uint64_t plans = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     const auto d = ask(c.snapshot, c.request);
@@ -236,7 +236,7 @@ TEST_CASE("invariants 6 and 7: the claims of one decision stay within what is al
       CHECK(bytes + capacity.claimed + capacity.reserved + capacity.foreign <= capacity.total);
     }
   });
-  CHECK(plans > 200);
+  CHECK(plans > berth::testing::rounds(200));
 }
 
 TEST_CASE("invariant 8: the order of workers, devices, occupants and lists is irrelevant") {
@@ -258,7 +258,7 @@ TEST_CASE("invariant 8: the order of workers, devices, occupants and lists is ir
 }
 
 TEST_CASE("invariant 11: requests on separate workers give the same plans in either order") {
-  int compared = 0;
+  std::uint64_t compared = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng, {.workers_max = 4, .devices_max = 4, .all_open = true});
     if (c.machines.size() < 2) return;
@@ -276,7 +276,7 @@ TEST_CASE("invariant 11: requests on separate workers give the same plans in eit
     CHECK(plan_digests(second) == plan_digests(alone));
     ++compared;
   });
-  CHECK(compared > 50);
+  CHECK(compared > berth::testing::rounds(50));
 }
 
 TEST_CASE("invariant 13: a snapshot reached by updates decides like one built cold") {
@@ -301,8 +301,8 @@ TEST_CASE("invariant 13: a snapshot reached by updates decides like one built co
 }
 
 TEST_CASE("every plan of a decision is verified on the same snapshot, and refused once its memory is taken") {
-  int plans = 0;
-  int refused = 0;
+  std::uint64_t plans = 0;
+  std::uint64_t refused = 0;
   over_seeds(kFleetSeeds, [&](Rng& rng) {
     const Case c = draw(rng);
     const auto d = ask(c.snapshot, c.request);
@@ -321,8 +321,8 @@ TEST_CASE("every plan of a decision is verified on the same snapshot, and refuse
     refused += v.ok ? 0 : 1;
     CHECK_FALSE(v.ok);
   });
-  CHECK(plans > 200);
-  CHECK(refused > 100);
+  CHECK(plans > berth::testing::rounds(200));
+  CHECK(refused > berth::testing::rounds(100));
 }
 
 TEST_CASE("with consent to uncertain memory, claims stay within capacity and plans pass verify") {
