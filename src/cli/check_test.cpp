@@ -58,7 +58,7 @@ TEST_CASE("the same question by hand on the Mac has the same lines about the Mac
   CHECK(manual.status == kExitDoesNotFit);
   // From the worker's name to the next line that is not indented.
   const auto mac_lines = [](const std::string& text) {
-    const auto begin = text.find("mac-studio-m2-ultra (simulated) (darwin");
+    const auto begin = text.find("mac-studio-m2-ultra (simulated, darwin");
     REQUIRE(begin != std::string::npos);
     auto end = text.find('\n', begin);
     while (end + 1 < text.size() && text[end + 1] == ' ') end = text.find('\n', end + 1);

@@ -15,7 +15,6 @@ using fleet::Verdict;
 std::string names_text(const fleet::WorkerLine& line) {
   std::string text = join(line.examples, ", ");
   if (line.workers > line.examples.size()) text += fmt::format(" and {} more", line.workers - line.examples.size());
-  if (line.simulated) text += " (simulated)";
   return text;
 }
 
@@ -86,8 +85,9 @@ void Page::result(const fleet::RuleResult& r) {
 
 void Page::line_block(const fleet::WorkerLine& w) {
   const auto& m = terminal_.marks();
-  line(fmt::format("{} ({}/{}, {}): {}",
+  line(fmt::format("{} ({}{}/{}, {}): {}",
                    terminal_.paint(Ink::kBold, names_text(w)),
+                   w.simulated ? "simulated, " : "",
                    w.os,
                    w.arch,
                    w.hardware,

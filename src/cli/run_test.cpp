@@ -178,7 +178,7 @@ TEST_CASE("a simulated worker is called so wherever it is named") {
   const auto checked = invoke({"check", "-f", "examples/seed/deployment.yaml", "-v"}, asking(server));
   CAPTURE(checked.out);
   CHECK(says(checked.out, "on sim-1 (simulated), cpu"));
-  CHECK(says(checked.out, "sim-1 (simulated) (/"));
+  CHECK(says(checked.out, "sim-1 (simulated, /"));
   CHECK(says(checked.out, "host RAM: claim 1.00 GiB, free 3.00 - 1.00 = 2.00 GiB (total 4.00 GiB)"));
   CHECK(says(checked.out, "sim-1/host RAM: total 4.00 GiB - reserved 0 B - claimed 1.00 GiB"));
   CHECK(says(invoke({"get", "deployments"}, asking(server)).out, "fits (simulated)"));

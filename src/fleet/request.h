@@ -135,7 +135,8 @@ struct Policy {
   std::string default_kv_type = "f16";
   Strategy default_strategy = Strategy::kSpread;
   std::vector<std::string> engine_order;  // empty: the catalog's
-  std::vector<std::string> plan_key = {"engine_order",
+  std::vector<std::string> plan_key = {"simulated",
+                                       "engine_order",
                                        "layers_on_devices",
                                        "workers",
                                        "tensor_groups_across_workers",

@@ -8,6 +8,8 @@ namespace {
 
 using Value = std::uint64_t (*)(const Context&, const Ledger&, const Candidate&);
 
+std::uint64_t simulated(const Context&, const Ledger&, const Candidate& c) { return c.entry->worker.simulated ? 1 : 0; }
+
 std::uint64_t engine_order(const Context&, const Ledger&, const Candidate& c) { return c.option->order; }
 
 std::uint64_t layers_on_host(const Context&, const Ledger&, const Candidate& c) {
@@ -90,6 +92,7 @@ struct KeyOrder::Part {
 KeyOrder::KeyOrder(const Policy& policy) {
   // The one place that knows the parts by name; a policy picks from these.
   static constexpr std::array<Part, kKeyParts> kParts = {{
+      {"simulated", simulated, false, "0 a real worker, 1 one that only plays a machine"},
       {"engine_order", engine_order, false, "position of the engine in the request's or the catalog's order"},
       {"layers_on_devices", layers_on_host, false, "layers that stay on the host"},
       {"workers", one, false, "workers used"},
@@ -117,8 +120,8 @@ bool KeyOrder::devices_decide() const {
   for (const Part* part : parts_) {
     if (part->name == "devices") return layers_seen;
     layers_seen = layers_seen || part->name == "layers_on_devices";
-    const bool same_on_a_worker =
-        part->value == engine_order || part->value == layers_on_host || part->value == one || part->value == zero;
+    const bool same_on_a_worker = part->value == simulated || part->value == engine_order ||
+                                  part->value == layers_on_host || part->value == one || part->value == zero;
     if (!same_on_a_worker) return false;
   }
   return false;

@@ -266,7 +266,12 @@ void add_unused(fleet::Report& report, const Context& context, const std::vector
         const auto& w = c.entry->worker;
         used = used || ((w.name == worker || w.id == worker) && w.devices[p].id == device);
       }
-    if (!used) report.unused_devices.push_back(ref);
+    if (used) continue;
+    report.unused_devices.push_back(ref);
+    const auto* entry = context.snapshot.find_by_name(worker);
+    if (entry == nullptr) entry = context.snapshot.find(worker);
+    if (entry != nullptr && fleet::device_position(*entry, device) == std::string::npos)
+      report.notes.push_back(sentence(RuleOutcome::reject(Reason::kSelectedDeviceMissing, {{"device", ref}})));
   }
   for (const auto& name : context.request.accept)
     if (!context.used_accept.contains(name)) report.unused_accept.push_back(name);

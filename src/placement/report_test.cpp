@@ -52,6 +52,26 @@ TEST_CASE("a simulated worker is told in its plan, its line and the summary, and
   }
 }
 
+TEST_CASE("a real worker goes before a simulated one that is better in everything else") {
+  auto play = linux_worker("a-play", Bytes(512 * kGiB));
+  play.simulated = true;
+  play.devices.push_back(cuda_device("gpu-0", Bytes(80 * kGiB)));
+  const auto d =
+      decide(fleet_with({play, linux_worker("b-real", Bytes(64 * kGiB))}), request_for(llama_facts({})), {}, catalog());
+  REQUIRE(d.plans.size() == 1);
+  CHECK(d.plans.front().workers.front().worker_name == "b-real");
+}
+
+TEST_CASE("a selected device that does not exist is told, though another one will do") {
+  auto worker = linux_worker("w", Bytes(64 * kGiB));
+  worker.devices.push_back(cuda_device("gpu-0", Bytes(80 * kGiB)));
+  auto request = request_for(llama_facts({}));
+  request.restriction.devices = {"w/gpu-0", "w/gpu-9"};
+  const auto d = decide(fleet_with({worker}), request, {}, catalog());
+  CHECK(d.verdict == fleet::Verdict::kFits);
+  CHECK(d.report.notes == std::vector<std::string>{"selected device w/gpu-9 does not exist"});
+}
+
 TEST_CASE("an engine that is not on a worker comes with what to do about it") {
   auto worker = linux_worker("w", Bytes(64 * kGiB));
   worker.engines->clear();

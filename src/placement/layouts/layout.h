@@ -27,7 +27,7 @@ struct Ledger {
 /// Capacity of the worker less nothing; claims of `replaces` are given back.
 Ledger ledger_of(const Context& context, const WorkerEntry& entry);
 
-constexpr std::size_t kKeyParts = 10;
+constexpr std::size_t kKeyParts = 11;
 using Key = std::array<std::uint64_t, kKeyParts>;
 
 /// One way to run one replica on one worker.
