@@ -177,6 +177,7 @@ Result<Reply> decide(const RouteDeps& d, const Call& call) {
   TRY(auto request, wire::from_json<fleet::Request>(call.body, Strictness::kStrict));
   TRY_VOID(fill(d, request));
   TRY(request, d.reconciler.canonical(std::move(request)));
+  TRY_VOID(d.reconciler.check_names(request));
   return answer(d, request);
 }
 

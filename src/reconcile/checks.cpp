@@ -1,5 +1,5 @@
-// What a request or a deployment may say. A question about names that do not exist has an answer, decide()'s; a
-// deployment that holds them would wait for ever, and is refused.
+// What a request or a deployment may say. Names of what never existed are refused here, where the whole fleet is known;
+// decide() has an answer for them too, for fleets from files and for GPUStack's clients.
 #include <algorithm>
 #include <fmt/format.h>
 #include <set>
@@ -126,6 +126,11 @@ Result<fleet::DeploymentSpec> Reconciler::State::check_edit(const DeploymentReco
 Result<fleet::Request> Reconciler::canonical(fleet::Request request) const {
   const std::scoped_lock lock(state_->mutex);
   return state_->canonical(std::move(request));
+}
+
+Result<void> Reconciler::check_names(const fleet::Request& request) const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->check_names(request);
 }
 
 Result<fleet::Request> Reconciler::check_create(const std::string& name, fleet::DeploymentSpec spec) const {

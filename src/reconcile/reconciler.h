@@ -104,6 +104,8 @@ class Reconciler {
   /// The request as it is decided, stored and hashed. Errors: as engines::canonical, and kInvalid naming a task or a
   /// reason to accept that does not exist.
   [[nodiscard]] Result<fleet::Request> canonical(fleet::Request request) const;
+  /// Errors: kInvalid naming an engine or a worker that never existed.
+  [[nodiscard]] Result<void> check_names(const fleet::Request& request) const;
   /// Of a canonical request.
   [[nodiscard]] fleet::Decision decide(const fleet::Request& request) const;
   [[nodiscard]] std::vector<fleet::Fix> fixes(const fleet::Request& request, const fleet::Decision& decision) const;

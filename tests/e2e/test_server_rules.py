@@ -61,17 +61,15 @@ class Rules(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertIn("/nowhere/model.gguf", answer["results"][0]["error_message"])
 
-    def test_names_that_do_not_exist_are_answered_and_not_deployed(self):
+    def test_names_that_never_existed(self):
         asked = spec(model(), restriction={"workers": ["nowhere"]})
-        status, answer = self.place.call("POST", "/api/v1/decisions", asked["request"])
-        self.assertEqual((status, answer["decision"]["verdict"]), (200, "does_not_fit"), answer)
-        self.assertIn("selected worker nowhere does not exist", answer["decision"]["summary"])
+        self.refused("POST", "/api/v1/decisions", asked["request"], '"nowhere"', "does not know")
         self.refused("POST", "/api/v1/deployments", {"name": "lost", "spec": asked}, '"nowhere"', "does not know")
         selector = {"gpu_ids": ["nowhere:0"]}
         one = {"source": "local_path", "local_path": model(), "gpu_selector": selector}
         status, answer = self.place.call("POST", "/v1/model-evaluations", {"model_specs": [one]})
         self.assertFalse(answer["results"][0]["compatible"], answer)
-        self.assertFalse(answer["results"][0]["error"], answer)
+        self.assertIn("nowhere", json.dumps(answer["results"][0]["compatibility_messages"]))
 
     def raw(self, method, path, host):
         connection = http.client.HTTPConnection("127.0.0.1", self.place.port, timeout=10)
