@@ -137,10 +137,14 @@ int main(int argc, char** argv) {
   measure("llama.cpp, fits nowhere", fleet, r, *catalog);
   r.facts = gguf(64, 900 * kMiB);
   measure("llama.cpp, several devices", fleet, r, *catalog);
+  r.restriction.devices_per_replica = 8;
+  r.facts = gguf(64, 5 * kGiB);
+  measure("llama.cpp, 8 after releases", fleet, r, *catalog);
+  r.restriction.devices_per_replica.reset();
   r.facts = safetensors();
   measure("vLLM, tensor parallel", fleet, r, *catalog);
   r.restriction.tensor_parallel = 8;
   r.settings.utilization = 0.95;
-  measure("vLLM, fits nowhere", fleet, r, *catalog);
+  measure("vLLM, 8 after releases", fleet, r, *catalog);
   return 0;
 }

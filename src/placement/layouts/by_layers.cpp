@@ -208,12 +208,12 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
     const std::size_t least = fixed ? *fixed : 2;
     const std::size_t most = fixed ? *fixed : group.size();
     for (std::size_t g = least; g <= most && g <= group.size(); ++g) {
+      const bool last = g == most || g == group.size();
+      const bool hopeless = !could_hold(input, group.first(g), total);
+      if (hopeless && (!last || input.purpose != Purpose::kJudge)) continue;
       Candidate c = llama_candidate(input, "several_devices", total);
       c.positions.assign(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(g));
-      const bool last = g == most || g == group.size();
-      if (!last && !could_hold(input, c.positions, total)) continue;
-      if (!could_hold(input, c.positions, total)) {
-        if (input.purpose != Purpose::kJudge) continue;
+      if (hopeless) {
         c.layers = in_proportion(input, c.positions, total);
         (void)try_split(input, c, answer, true);  // for what it lacks
         continue;
