@@ -296,7 +296,7 @@ void World::wish() {
 std::string SimReport::text() const {
   std::string out = faults;
   for (const auto& line : log) out += line + "\n";
-  if (!ok()) out += fmt::format("violated: {}\nrepeat with --seed {}\n", violation, seed);
+  if (!ok()) out += fmt::format("violated: {}\nrepeat with BERTH_SIM_SEED={}\n", violation, seed);
   return out;
 }
 
