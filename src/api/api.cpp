@@ -199,6 +199,11 @@ std::optional<Error> Api::check_origin(const net::Request& request) const {
   return std::nullopt;
 }
 
+awaitable<void> Api::refuse(net::Exchange& exchange, const Error& error) {
+  const std::string request_id = new_request_id();
+  co_await State::answer(exchange, problem(error, request_id), request_id);
+}
+
 awaitable<void> Api::handle(net::Exchange& exchange) {
   const std::string request_id = new_request_id();
   const auto path = exchange.request().path();

@@ -29,6 +29,8 @@ class Api {
 
   /// Answers in any case: management routes, health, worker connections, 404 for the rest.
   net::awaitable<void> handle(net::Exchange& exchange);
+  /// Answers with the problem that `error` is.
+  static net::awaitable<void> refuse(net::Exchange& exchange, const Error& error);
   /// Host and Origin rules for every request, inference included: an Error to answer with, or nothing.
   [[nodiscard]] std::optional<Error> check_origin(const net::Request& request) const;
   [[nodiscard]] const std::vector<Route>& routes() const;

@@ -110,7 +110,7 @@ Result<std::optional<std::uint64_t>> if_match(const Call& call) {
   std::string_view text = trim(*call.if_match);
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
   const auto revision = parse_u64(text);
-  if (!revision) return invalid(fmt::format("If-Match is {}, must be a revision in quotes", printable(*call.if_match)));
+  if (!revision) return invalid(fmt::format("If-Match is {}, must be a revision, like \"12\"", printable(*call.if_match)));
   return revision;
 }
 

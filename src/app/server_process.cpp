@@ -163,16 +163,14 @@ struct ServerProcess::State {
   awaitable<void> handle(net::Exchange& exchange) {
     const auto path = exchange.request().path();
     const bool worker = path.starts_with("/worker/");
-    if (!worker) {
-      if (const auto refused = management->check_origin(exchange.request())) {
-        auto response =
-            net::make_response(http_status(refused->code), "application/problem+json", api::problem_json(*refused, ""));
-        static_cast<void>(co_await exchange.respond(std::move(response)));
-        co_return;
-      }
-    }
     const bool inference =
         gateway::Gateway::owns(path) || (path.starts_with("/v1/") && path != "/v1/model-evaluations");
+    if (!worker) {
+      if (const auto refused = management->check_origin(exchange.request())) {
+        if (inference) co_return co_await gate->refuse(exchange, *refused);
+        co_return co_await api::Api::refuse(exchange, *refused);
+      }
+    }
     if (inference) co_return co_await gate->handle(exchange);
     co_await management->handle(exchange);
   }

@@ -84,7 +84,7 @@ Accuracy accuracy(const std::vector<Pair>& all, Select&& select) {
   for (const Pair& pair : all) {
     if (!select(pair)) continue;
     errors.push_back(std::abs(pair.error()));
-    covered += pair.ours.high >= pair.theirs.total() ? 1 : 0;
+    if (pair.ours.high >= pair.theirs.total()) ++covered;
   }
   std::sort(errors.begin(), errors.end());
   Accuracy a;

@@ -48,7 +48,7 @@ std::string request_id_of(const net::Request& request) {
 std::optional<std::string_view> presented_key(const net::Request& request) {
   constexpr std::string_view kScheme = "bearer ";
   if (request.headers.count("authorization") != 1) return std::nullopt;
-  const std::string_view value = *request.headers.get("authorization");
+  const std::string_view value = request.headers.get("authorization").value_or("");
   if (value.size() <= kScheme.size() || !equals_ignoring_case(value.substr(0, kScheme.size()), kScheme)) {
     return std::nullopt;
   }
@@ -101,9 +101,11 @@ net::Response models_answer(const RouteTable& table, std::string_view path) {
 }
 
 /// What can be said without a body; absent for a request to be forwarded.
-std::optional<net::Response> early_answer(const Gateway::State& state, const net::Request& request, KeyInfo& key) {
+std::optional<net::Response> early_answer(const Gateway::State& state,
+                                          const net::Request& request,
+                                          const std::optional<Surface>& surface,
+                                          KeyInfo& key) {
   const std::string_view path = request.path();
-  const bool inference = surface_of(path).has_value();
   if (!Gateway::owns(path)) {
     ApiError error{.status = 404, .message = fmt::format("there is no {} here", printable(path)), .code = "not_found"};
     error.should_retry = false;
@@ -112,8 +114,10 @@ std::optional<net::Response> early_answer(const Gateway::State& state, const net
   auto known = authenticate(state.ports.keys, request);
   if (!known) return error_response(known.error());
   key = std::move(*known);
-  if (!inference && request.method != "GET") return method_refused(path, "GET");
-  if (!inference) return models_answer(*state.ports.routes.routes(), path);
+  if (!surface) {
+    if (request.method != "GET") return method_refused(path, "GET");
+    return models_answer(*state.ports.routes.routes(), path);
+  }
   if (request.method != "POST") return method_refused(path, "POST");
   if (state.metrics.in_flight.load(std::memory_order_relaxed) > state.options.in_flight_max) {
     ApiError error{.status = 503, .code = "overloaded", .retry_after = kOverloadRetry};
@@ -139,18 +143,28 @@ net::awaitable<void> Gateway::handle(net::Exchange& exchange) {
   const net::Request& request = exchange.request();
   const std::string request_id = request_id_of(request);
   KeyInfo key;
-  auto early = early_answer(state, request, key);
-  if (early) {
+  const std::optional<Surface> surface = surface_of(request.path());
+  auto early = early_answer(state, request, surface, key);
+  ASSERT(early || surface);  // every path that is no surface was answered
+  if (early || !surface) {
     const Result<void> sent = co_await send_answer(state, exchange, request_id, std::move(*early));
     if (!sent) log::debug("answer not sent", {log::kv("request_id", request_id), log::kv("why", sent.error().message)});
     co_return;
   }
-  Call::Given given{.surface = *surface_of(request.path()), .key = std::move(key), .request_id = request_id};
+  Call::Given given{.surface = *surface, .key = std::move(key), .request_id = request_id};
   Call call(state, exchange, std::move(given));
   co_await call.run();
   if (!exchange.client_gone()) co_return;
   state.metrics.aborted.fetch_add(1, std::memory_order_relaxed);
   if (!exchange.responded()) state.metrics.count_answer(499);
+}
+
+net::awaitable<void> Gateway::refuse(net::Exchange& exchange, const Error& error) {
+  ApiError answer{
+      .status = http_status(error.code), .message = error.message, .code = std::string(code_name(error.code))};
+  answer.should_retry = false;
+  const std::string request_id = request_id_of(exchange.request());
+  static_cast<void>(co_await send_answer(*state_, exchange, request_id, error_response(answer)));
 }
 
 }  // namespace berth::gateway

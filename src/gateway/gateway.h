@@ -51,6 +51,8 @@ class Gateway {
   /// Answers the request in any case; other paths under /v1/ get OpenAI's 404. The exchanges must have ended before
   /// the gateway goes away.
   net::awaitable<void> handle(net::Exchange& exchange);
+  /// Answers with `error` in OpenAI's shape: what the app refuses before it looks at the request.
+  net::awaitable<void> refuse(net::Exchange& exchange, const Error& error);
   [[nodiscard]] const Metrics& metrics() const;
 
   struct State;

@@ -95,7 +95,7 @@ Result<metadata::GgufFile> gguf_file(const std::string& path, bool metadata_only
         error.message += "; if only its header is meant, say --metadata-only or metadata_only: true";
       return error;
     }
-    if (prefix->file) return std::move(*prefix->file);
+    if (auto& header = prefix->file) return std::move(*header);
     if (prefix->need_bytes > kHeaderReadMax) {
       return fail(
           Code::kTooLarge,

@@ -202,9 +202,9 @@ void add_counts(fleet::Report& report, const Search& search, const Option& optio
     const ChainView chain = full_chain(worker, worker.judgements[o]);
     std::size_t rejects = 0, open = 0;
     for (const auto* outcome : chain) {
-      rejects += blocks(*outcome) ? 1 : 0;
+      if (blocks(*outcome)) ++rejects;
       const bool hidden = outcome->outcome == Outcome::kNotEvaluated && !outcome->not_carried;
-      open += outcome->outcome == Outcome::kUnknown || hidden ? 1 : 0;
+      if (outcome->outcome == Outcome::kUnknown || hidden) ++open;
     }
     for (std::size_t i = 0; i < kRuleCount; ++i) {
       const std::uint64_t n = subjects(worker, static_cast<RuleId>(i));

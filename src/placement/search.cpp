@@ -77,7 +77,7 @@ const Candidate* Search::judged_best(const WorkerEval& worker) const {
   const Candidate* best = nullptr;
   if (!worker.open) return nullptr;
   for (const auto& j : worker.judgements)
-    if (j.fits && (best == nullptr || order_.before(*j.best, *best))) best = &*j.best;
+    if (j.fits && j.best && (best == nullptr || order_.before(*j.best, *best))) best = &*j.best;
   return best;
 }
 

@@ -84,6 +84,32 @@ fleet::DeploymentStatus status_after(const DeploymentObject& object,
   return s;
 }
 
+/// Replica `replica` of a deployment as it is born; its id is the caller's to give.
+InstanceObject new_instance(const DeploymentObject& deployment,
+                            const fleet::Plan& plan,
+                            std::uint32_t replica,
+                            const std::string& decision_id,
+                            Time now) {
+  const auto& [meta, spec, status] = deployment;
+  InstanceObject o;
+  o.meta = {.name = fmt::format("{}-{}", meta.name, replica), .generation = 1, .created_at = now};
+  o.spec = {.deployment = meta.id,
+            .deployment_name = meta.name,
+            .deployment_generation = meta.generation,
+            .template_hash = controllers::template_hash(spec.request),
+            .replica = replica,
+            .attempt = 1,
+            .task = spec.request.task,
+            .route = spec.route.empty() ? meta.name : spec.route,
+            .plan = plan,
+            .decision_id = decision_id};
+  o.status.waiting = fleet::Waiting{.text = "waiting for the worker to take the instruction",
+                                    .since = now,
+                                    .next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline,
+                                    .next = "it is sent again"};
+  return o;
+}
+
 }  // namespace
 
 bool Reconciler::State::execute(const controllers::Action& action, Time now) {
@@ -131,25 +157,9 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
       return false;
     }
     InstanceRecord r;
+    r.object = new_instance(deployment.object, plan, place.replicas[i], decision_id, now);
     auto& o = r.object;
-    o.meta = {.id = options.new_id(),
-              .name = fmt::format("{}-{}", meta.name, place.replicas[i]),
-              .generation = 1,
-              .created_at = now};
-    o.spec = {.deployment = meta.id,
-              .deployment_name = meta.name,
-              .deployment_generation = meta.generation,
-              .template_hash = controllers::template_hash(deployment.object.spec.request),
-              .replica = place.replicas[i],
-              .attempt = 1,
-              .task = deployment.object.spec.request.task,
-              .route = deployment.object.spec.route.empty() ? meta.name : deployment.object.spec.route,
-              .plan = plan,
-              .decision_id = decision_id};
-    o.status.waiting = fleet::Waiting{.text = "waiting for the worker to take the instruction",
-                                      .since = now,
-                                      .next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline,
-                                      .next = "it is sent again"};
+    o.meta.id = options.new_id();
     created.push_back(batch.operations.size());
     batch.add(store::Create{.kind = "instance",
                             .id = o.meta.id,

@@ -74,7 +74,7 @@ Result<std::string> Reconciler::introduce(fleet::Worker report, Time now) {
   const std::optional<Time> reported_at = report.last_report_at;
   wire::Hello hello;
   hello.name = report.name;
-  TRY(const auto id, join(hello, "", now));
+  TRY(auto id, join(hello, "", now));
   inventory(id, {.worker = std::move(report), .instances = {}}, reported_at.value_or(now));
   const std::scoped_lock lock(state_->mutex);
   auto& r = state_->workers.at(id);

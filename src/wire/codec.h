@@ -135,9 +135,9 @@ constexpr bool names_exist(const FieldRules& rules) {
 template <class T>
 constexpr Type struct_type() {
   static_assert(boost::describe::has_describe_members<T>::value, "the type needs DESCRIBE");
-  constexpr FieldRules kRules = rules_of<T>();
-  static_assert(names_exist<T>(kRules), "field_rules names a member that does not exist");
-  return {.kind = Kind::kStruct, .fields = FieldTable<T, ::berth::detail::Members<T>>::kRows, .rules = kRules};
+  // No local constant: g++ 12 takes one inside nested instantiations for a variable.
+  static_assert(names_exist<T>(rules_of<T>()), "field_rules names a member that does not exist");
+  return {.kind = Kind::kStruct, .fields = FieldTable<T, ::berth::detail::Members<T>>::kRows, .rules = rules_of<T>()};
 }
 
 template <class T>

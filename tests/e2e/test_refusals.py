@@ -1,5 +1,7 @@
 """What goes wrong gets a message that says what to do."""
 
+import http.client
+import json
 import os
 import shutil
 import socket
@@ -112,8 +114,13 @@ class Refusals(unittest.TestCase):
 
     def test_foreign_host_and_origin(self):
         for header, value in (("Host", "evil.example"), ("Origin", "http://evil.example")):
-            with socket.create_connection(("127.0.0.1", self.place.port), READY_SECONDS) as s:
-                host = "" if header == "Host" else f"Host: 127.0.0.1:{self.place.port}\r\n"
-                s.sendall(f"GET /api/v1/version HTTP/1.1\r\n{host}{header}: {value}\r\n\r\n".encode())
-                line = s.recv(4096).split(b"\r\n")[0]
-            self.assertIn(b" 403", line, header)
+            for path in ("/api/v1/version", "/v1/models"):
+                connection = http.client.HTTPConnection("127.0.0.1", self.place.port, timeout=READY_SECONDS)
+                connection.request("GET", path, headers={header: value})
+                answer = connection.getresponse()
+                body = json.loads(answer.read())
+                connection.close()
+                self.assertEqual(answer.status, 403, header)
+                # Each surface refuses in the shape that its clients read.
+                self.assertIn("evil.example", body["detail"] if "/api/" in path else body["error"]["message"])
+                self.assertTrue(answer.headers["x-request-id"])

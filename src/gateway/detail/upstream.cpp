@@ -48,7 +48,7 @@ net::awaitable<Result<void>> Upstream::open() {
 net::awaitable<Result<void>> Upstream::connect_and_send() {
   for (;;) {
     CO_TRY_VOID(co_await connect());
-    auto sent = co_await there<void>(connection_->send(request_, net::Deadline::in(state_.options.send_max)));
+    auto sent = co_await there<void>(connection().send(request_, net::Deadline::in(state_.options.send_max)));
     if (sent) co_return sent;
     const bool again = reused_ && sent.error().code == Code::kUnavailable && ++stale_tries_ < kStaleTriesMax;
     drop();
@@ -60,8 +60,7 @@ net::awaitable<Result<void>> Upstream::connect() {
   if (target_.direct) co_return co_await connect_direct(*target_.direct);
   auto taken = co_await state_.ports.data.take(target_.worker, net::Deadline::in(state_.options.data_wait_max));
   if (!taken) co_return std::move(taken).error();
-  connection_ = std::move(*taken);
-  owner_ = connection_->stream().executor();
+  owner_ = connection_.emplace(std::move(*taken)).stream().executor();
   reused_ = true;  // it waited in the pool in any case
   co_return Result<void>{};
 }
@@ -82,9 +81,9 @@ net::awaitable<Result<void>> Upstream::connect_direct(const Direct& direct) {
 
 net::awaitable<Result<const net::Response*>> Upstream::read_head(net::Deadline deadline) {
   for (;;) {
-    auto head = co_await there<const net::Response*>(connection_->read_head(deadline));
+    auto head = co_await there<const net::Response*>(connection().read_head(deadline));
     if (head) co_return head;
-    const bool again = head.error().code == Code::kUnavailable && reused_ && connection_->unanswered() &&
+    const bool again = head.error().code == Code::kUnavailable && reused_ && connection().unanswered() &&
                        ++stale_tries_ < kStaleTriesMax;
     if (!again) co_return head;
     drop();
@@ -94,7 +93,7 @@ net::awaitable<Result<const net::Response*>> Upstream::read_head(net::Deadline d
 }
 
 net::awaitable<Result<std::string_view>> Upstream::read_some(net::Deadline deadline) {
-  return there<std::string_view>(connection_->read_some(deadline));
+  return there<std::string_view>(connection().read_some(deadline));
 }
 
 void Upstream::keep() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/assert.h"
 #include "gateway/detail/state.h"
 #include "net/client.h"
 
@@ -35,6 +36,11 @@ class Upstream {
   net::awaitable<Result<void>> connect_direct(const Direct& direct);
   net::awaitable<Result<void>> connect_and_send();
   void drop();
+  /// The connection that open() made; it lasts until drop() or keep().
+  net::ClientConnection& connection() {
+    ASSERT(connection_);
+    return *connection_;
+  }
 
   template <class T>
   net::awaitable<Result<T>> there(net::awaitable<Result<T>> op);

@@ -11,13 +11,14 @@ bool same_memory(const DeviceTraits& a, const DeviceTraits& b) {
 }
 
 template <class T>
-void complete(std::optional<T>& field, T value, std::string_view name, std::string_view why, Context& context) {
-  if (field) return;
+T complete(std::optional<T>& field, T value, std::string_view name, std::string_view why, Context& context) {
+  if (field) return *field;
   field = value;
   const fleet::Default line{std::string(name), fmt::format("{}", value), std::string(why)};
   for (const auto& known : context.defaults)
-    if (known.setting == line.setting && known.value == line.value) return;
+    if (known.setting == line.setting && known.value == line.value) return value;
   context.defaults.push_back(line);
+  return value;
 }
 
 Settings complete_settings(const Engine& engine, Context& context) {
@@ -26,18 +27,18 @@ Settings complete_settings(const Engine& engine, Context& context) {
   const Policy& policy = context.policy;
   const auto& facts = context.request.facts;
   const std::uint32_t most = facts && facts->max_context ? *facts->max_context : policy.default_context;
-  complete(s.context,
-           std::min(most, policy.default_context),
-           "context",
-           "smaller of the model's maximum and the policy's default",
-           context);
+  const std::uint32_t tokens = complete(s.context,
+                                        std::min(most, policy.default_context),
+                                        "context",
+                                        "smaller of the model's maximum and the policy's default",
+                                        context);
   complete(s.sequences, policy.default_sequences, "sequences", "the policy's default", context);
   complete(s.kv_type, policy.default_kv_type, "kv_type", "the policy's default", context);
   if (engine.memory == engines::MemoryModel::kParts) {
     // An embedding or a score is computed over the input as a whole.
     const bool whole = context.request.task == "embed" || context.request.task == "rerank";
     if (whole)
-      complete(s.ubatch, *s.context, "ubatch", "the whole input in one batch", context);
+      complete(s.ubatch, tokens, "ubatch", "the whole input in one batch", context);
     else
       complete(s.ubatch, kUbatchDefault, "ubatch", "the engine's default", context);
     if (!s.flash_attention) s.flash_attention = true;

@@ -97,8 +97,8 @@ void add_ranks(const LayoutInput& input,
   }
   if (!input.uncertain && shortfall.rule == RuleId::kMemory) {
     const bool expected_fits = std::all_of(c.positions.begin(), c.positions.end(), [&](std::uint16_t p) {
-      const Bytes total = input.entry.worker.devices[p].memory_total_bytes;
-      return share_of(total, rank->device.expected, input.option.settings.utilization).claim <= input.ledger.devices[p];
+      const Bytes whole = input.entry.worker.devices[p].memory_total_bytes;
+      return share_of(whole, rank->device.expected, input.option.settings.utilization).claim <= input.ledger.devices[p];
     });
     if (expected_fits && !input.option.settings.utilization) {
       shortfall.outcome.reason = Reason::kMemoryUncertain;
