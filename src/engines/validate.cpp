@@ -10,8 +10,8 @@
 namespace berth::engines {
 namespace {
 
-constexpr std::array<std::string_view, 5> kLayouts = {
-    "cpu", "single_device", "several_devices", "partial_offload", "tensor_parallel"};
+constexpr std::array<std::string_view, 6> kLayouts = {
+    "cpu", "single_device", "several_devices", "partial_offload", "tensor_parallel", "pipeline_parallel"};
 constexpr std::array<std::string_view, 3> kInstallWays = {"", "container", "package"};
 
 template <class List>

@@ -22,6 +22,7 @@
 namespace berth::estimate {
 
 using fleet::MemoryPart;
+struct LlamaOptions;
 
 struct Interval {
   Bytes low;
@@ -53,7 +54,9 @@ class LlamaModel {
   /// Absent settings: context = the model's maximum, 4 sequences, f16 cache, flash attention on, ubatch 512.
   /// Errors: kInvalid naming the missing fact (layers, kv_heads, layer_weights, …) or the setting.
   static Result<LlamaModel> prepare(const fleet::ModelFacts& facts, const fleet::Settings& settings);
-  /// A shape with other options than berth's recipe, for tests against plans of llama.cpp. `shape` is not null.
+  /// The same with other options than berth's recipe (llama_options.h), for what is held against plans of llama.cpp.
+  static Result<LlamaModel> prepare(const fleet::ModelFacts& facts, const LlamaOptions& options);
+  /// `shape` is not null.
   explicit LlamaModel(std::shared_ptr<const Shape> shape);
 
   /// Repeating layers plus the output layer: what -ngl counts.
@@ -85,14 +88,20 @@ class LlamaModel {
 /// Memory per rank of engines that read safetensors and take a share of each device (vLLM here).
 struct RankEstimate {
   Interval device;                // per device of the group, runtime included: the rank that needs most
-  Interval host;                  // one worker with all ranks
+  Interval host;                  // one worker with all ranks: host_for() of the layout's ranks
+  Interval host_base;             // on each worker that has any rank
+  Interval host_per_rank;
   Bytes kv_bytes_per_token;       // per rank, all attention layers
   Bytes besides_kv;               // high without KV: what the claim's rest leaves for KV
   std::vector<MemoryPart> parts;  // device "" = each device of the group, "host"; they sum to `device` and `host`
+
+  /// One worker with this many of the ranks.
+  [[nodiscard]] Interval host_for(std::uint32_t ranks) const;
 };
 struct RankLayout {
   std::uint32_t tensor_parallel = 1;
   std::uint32_t pipeline_parallel = 1;
+  std::uint32_t data_parallel = 1;  // copies: of no weight for one rank
   std::uint32_t expert_parallel = 1;
 };
 /// KV for sequences × context tokens; activations at 8,192 tokens a step (2,048 for low) or --max-num-batched-tokens;

@@ -174,16 +174,21 @@ Figure collectives(const RankDims& x) {
 }
 
 /// Interpreter, tokenizer and scheduler once, then one process a rank with its libraries and pinned staging buffers.
-Figure host_of(const RankDims& x) {
-  const Sat ranks = x.tp * x.pp;
-  const auto at = [&](std::uint64_t base, std::uint64_t each) {
-    return Bytes((Sat(base * kGiB) + Sat(each * kGiB) * ranks).value);
-  };
-  return {{at(1, 1), at(2, 2), at(4, 2)},
-          fmt::format("2 GiB + 2 GiB × {} ranks, up to 2 GiB more (assumed, not measured)", ranks.value)};
+constexpr Interval kHostBase = {Bytes(kGiB), Bytes(2 * kGiB), Bytes(4 * kGiB)};
+constexpr Interval kHostPerRank = {Bytes(kGiB), Bytes(2 * kGiB), Bytes(2 * kGiB)};
+
+Figure host_of(const RankEstimate& r, std::uint32_t ranks) {
+  return {r.host_for(ranks), fmt::format("2 GiB + 2 GiB × {} ranks, up to 2 GiB more (assumed, not measured)", ranks)};
 }
 
 }  // namespace
+
+Interval RankEstimate::host_for(std::uint32_t ranks) const {
+  const auto at = [ranks](Bytes base, Bytes each) { return base + each * ranks; };
+  return {at(host_base.low, host_per_rank.low),
+          at(host_base.expected, host_per_rank.expected),
+          at(host_base.high, host_per_rank.high)};
+}
 
 Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
                                  const fleet::Settings& settings,
@@ -209,7 +214,9 @@ Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
   Kv kv = kv_cache(x);
   r.kv_bytes_per_token = kv.per_token.value;
   add("kv_cache", "", std::move(kv.figure));
-  add("process", "host", host_of(x));
+  r.host_base = kHostBase;
+  r.host_per_rank = kHostPerRank;
+  add("process", "host", host_of(r, layout.tensor_parallel * layout.pipeline_parallel * layout.data_parallel));
   return r;
 }
 

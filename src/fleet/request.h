@@ -141,6 +141,7 @@ struct Policy {
                                        "workers",
                                        "tensor_groups_across_workers",
                                        "devices",
+                                       "stages",
                                        "interconnect",
                                        "files_present",
                                        "strategy",

@@ -97,16 +97,23 @@ bool llama_on(const Usable& type, Bytes memory, const estimate::LlamaModel& mode
 
 bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
   const auto fixed = request.restriction.devices_per_replica;
+  const auto& r = request.restriction;
   for (std::uint32_t tp = 1; tp <= type.devices.size(); ++tp) {
-    if (fixed ? *fixed != tp : (tp & (tp - 1)) != 0) continue;
-    if (*request.facts->attention_heads % tp != 0) continue;
-    const auto rank = estimate::rank_memory(*request.facts, request.settings, {.tensor_parallel = tp}, type.traits);
-    REQUIRE(rank.has_value());
-    const Bytes claim(
-        mul_div_ceil(type.total.value, mul_div_ceil(rank->device.high.value, 100, type.total.value), 100));
-    const auto enough = std::count_if(
-        type.devices.begin(), type.devices.end(), [&](Bytes allocatable) { return claim <= allocatable; });
-    if (enough >= tp && rank->host.high <= memory) return true;
+    for (std::uint32_t pp = 1; tp * pp <= type.devices.size(); ++pp) {
+      const bool asked = fixed || r.tensor_parallel || r.pipeline_parallel;
+      if (fixed ? *fixed != tp * pp : !r.tensor_parallel && (tp & (tp - 1)) != 0) continue;
+      if (asked && !fixed && (r.tensor_parallel.value_or(1) != tp || r.pipeline_parallel.value_or(1) != pp)) continue;
+      if (r.tensor_parallel.value_or(tp) != tp || r.pipeline_parallel.value_or(pp) != pp) continue;
+      if (*request.facts->attention_heads % tp != 0) continue;
+      const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp};
+      const auto rank = estimate::rank_memory(*request.facts, request.settings, layout, type.traits);
+      REQUIRE(rank.has_value());
+      const Bytes claim(
+          mul_div_ceil(type.total.value, mul_div_ceil(rank->device.high.value, 100, type.total.value), 100));
+      const auto enough = std::count_if(
+          type.devices.begin(), type.devices.end(), [&](Bytes allocatable) { return claim <= allocatable; });
+      if (enough >= tp * pp && rank->host.high <= memory) return true;
+    }
   }
   return false;
 }

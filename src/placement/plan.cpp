@@ -47,14 +47,14 @@ std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<s
     const auto* model = c.option->estimates->llama();
     return model == nullptr ? std::vector<fleet::MemoryPart>() : model->explain(c.layers, c.type->traits, ids);
   }
-  const auto* rank = c.option->estimates->rank(c.tensor_parallel, c.type->traits);
+  const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   return rank == nullptr ? std::vector<fleet::MemoryPart>() : rank->parts;
 }
 
 void set_share(fleet::Plan& plan, const Candidate& c) {
   if (c.utilization <= 0) return;
   plan.settings.utilization = c.utilization;
-  const auto* rank = c.option->estimates->rank(c.tensor_parallel, c.type->traits);
+  const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   if (rank == nullptr || rank->kv_bytes_per_token.value == 0) return;
   plan.kv_tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
 }
@@ -88,7 +88,9 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
   plan.layout = c.layout;
   plan.source = context.request.source;
   plan.workers.push_back(part_of(c));
-  plan.tensor_parallel = c.tensor_parallel;
+  plan.tensor_parallel = c.shape.tensor;
+  plan.pipeline_parallel = c.shape.pipeline;
+  plan.data_parallel = c.shape.data;
   plan.settings = c.option->settings;
   if (c.option->engine->memory == engines::MemoryModel::kParts) {
     plan.offload_layers = c.offload_layers;

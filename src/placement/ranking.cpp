@@ -19,6 +19,7 @@ std::uint64_t layers_on_host(const Context&, const Ledger&, const Candidate& c) 
 std::uint64_t one(const Context&, const Ledger&, const Candidate&) { return 1; }
 std::uint64_t zero(const Context&, const Ledger&, const Candidate&) { return 0; }
 std::uint64_t device_count(const Context&, const Ledger&, const Candidate& c) { return c.positions.size(); }
+std::uint64_t stages(const Context&, const Ledger&, const Candidate& c) { return c.shape.pipeline; }
 
 // 0: one device, or all in one island. 1: islands are not told. 2: over islands.
 std::uint64_t interconnect(const Context& context, const Ledger&, const Candidate& c) {
@@ -98,6 +99,7 @@ KeyOrder::KeyOrder(const Policy& policy) {
       {"workers", one, false, "workers used"},
       {"tensor_groups_across_workers", zero, false, "tensor-parallel groups that cross workers"},
       {"devices", device_count, false, "devices used"},
+      {"stages", stages, false, "pipeline stages"},
       {"interconnect", interconnect, false, "0 one island, 1 not known, 2 across islands"},
       {"files_present", bytes_to_fetch, false, "bytes to fetch or install first"},
       {"strategy", strategy, false, "spread: fewest of ours first; binpack: least free first"},

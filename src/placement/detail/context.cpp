@@ -70,7 +70,11 @@ void add_options(Context& context) {
     if (r.engine_version) option.versions = {*r.engine_version};
     if (option.versions.empty()) option.versions = {""};
     option.settings = complete_settings(engine, context);
-    option.ranks = std::find(engine.layouts.begin(), engine.layouts.end(), "tensor_parallel") != engine.layouts.end();
+    const auto knows = [&](std::string_view layout) {
+      return std::find(engine.layouts.begin(), engine.layouts.end(), layout) != engine.layouts.end();
+    };
+    option.ranks = knows("tensor_parallel");
+    option.pipeline = knows("pipeline_parallel");
     context.options.push_back(std::move(option));
   }
   std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {
@@ -145,15 +149,16 @@ Bytes Estimates::least_on_devices(std::uint32_t layers) {
   return least_[std::min<std::size_t>(layers, least_.size() - 1)];
 }
 
-const estimate::RankEstimate* Estimates::rank(std::uint32_t tp, const DeviceTraits& traits) {
+const estimate::RankEstimate* Estimates::rank(const Shape& shape, const DeviceTraits& traits) {
   for (const auto& row : ranks_)
-    if (row.tensor_parallel == tp && same_memory(row.traits, traits)) return row.rank ? &*row.rank : nullptr;
-  auto& row = ranks_.emplace_back(RankRow{traits, tp, {}});
+    if (row.shape == shape && same_memory(row.traits, traits)) return row.rank ? &*row.rank : nullptr;
+  auto& row = ranks_.emplace_back(RankRow{traits, shape, {}});
   if (!request_.facts) {
     error_ = "nothing is known about the model";
     return nullptr;
   }
-  const estimate::RankLayout layout{.tensor_parallel = tp};
+  const estimate::RankLayout layout{
+      .tensor_parallel = shape.tensor, .pipeline_parallel = shape.pipeline, .data_parallel = shape.data};
   auto rank = estimate::rank_memory(*request_.facts, settings_, layout, traits);
   if (rank)
     row.rank = std::move(*rank);

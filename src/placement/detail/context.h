@@ -28,6 +28,16 @@ using fleet::Request;
 using fleet::Settings;
 using fleet::WorkerEntry;
 
+/// Parallel sizes of a replica that is a set of equal ranks, one device each.
+struct Shape {
+  std::uint32_t tensor = 1;    // ranks that share each layer: one device type
+  std::uint32_t pipeline = 1;  // stages
+  std::uint32_t data = 1;      // copies
+
+  [[nodiscard]] std::uint32_t ranks() const { return tensor * pipeline * data; }
+  friend bool operator==(const Shape&, const Shape&) = default;
+};
+
 /// Estimates of one request on one engine, computed once per device traits.
 class Estimates {
  public:
@@ -44,7 +54,7 @@ class Estimates {
   const LayerTable& layer_table(const DeviceTraits& traits);
   /// A lower bound of the bytes that `layers` layers take on devices.
   Bytes least_on_devices(std::uint32_t layers);
-  const estimate::RankEstimate* rank(std::uint32_t tensor_parallel, const DeviceTraits& traits);
+  const estimate::RankEstimate* rank(const Shape& shape, const DeviceTraits& traits);
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] const Settings& settings() const { return settings_; }
 
@@ -60,7 +70,7 @@ class Estimates {
   };
   struct RankRow {
     DeviceTraits traits;
-    std::uint32_t tensor_parallel = 1;
+    Shape shape;
     std::optional<estimate::RankEstimate> rank;
   };
   std::deque<TableRow> tables_;
@@ -76,6 +86,7 @@ struct Option {
   std::vector<std::string> versions;  // best first, after the restriction
   Settings settings;                  // complete for this engine
   bool ranks = false;                 // its layouts have tensor-parallel ranks
+  bool pipeline = false;              // and pipeline stages
   std::unique_ptr<Estimates> estimates;
 };
 

@@ -1,57 +1,22 @@
 #include "placement/layouts/by_share.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
+
+#include "placement/layouts/ranks.h"
 
 namespace berth::placement {
 namespace {
 
-constexpr std::uint64_t kShareSteps = 100;     // utilization is given in hundredths when berth chooses it
-constexpr std::uint64_t kShareScale = 10'000;  // and read in ten-thousandths when the user does
-constexpr std::uint32_t kRanksMax = 16;
-
-struct Share {
-  Bytes claim;
-  double utilization = 0;
-  bool below_need = false;
-};
-
-Share share_of(Bytes total, Bytes need, std::optional<double> asked) {
-  if (asked) {
-    const auto scaled = static_cast<std::uint64_t>(std::llround(*asked * static_cast<double>(kShareScale)));
-    const Bytes claim = mul_div_ceil(total.value, scaled, kShareScale);
-    return {claim, *asked, need > claim};
-  }
-  const std::uint64_t steps = mul_div_ceil(need.value, kShareSteps, total.value);
-  return {mul_div_ceil(total.value, steps, kShareSteps),
-          static_cast<double>(steps) / static_cast<double>(kShareSteps),
-          false};
-}
-
-bool heads_divide(const LayoutInput& input, std::uint32_t tp, LayoutAnswer& answer) {
-  const auto& facts = input.context.request.facts;
-  if (!facts || !facts->attention_heads || *facts->attention_heads % tp == 0) return true;
-  answer.shortfalls.push_back(
-      {RuleId::kLayout,
-       RuleOutcome::reject(Reason::kHeadsNotDivisible,
-                           {{"heads", std::to_string(*facts->attention_heads)}, {"tp", std::to_string(tp)}}),
-       Bytes(Bytes::kMax - 1)});
-  return false;
-}
-
 void add_below_need(
     const LayoutInput& input, std::uint16_t position, const Share& share, Bytes need, LayoutAnswer& answer) {
-  const Bytes total = input.entry.worker.devices[position].memory_total_bytes;
-  const std::uint64_t enough = mul_div_ceil(need.value, kShareSteps, total.value);
-  const std::string hint =
-      enough <= kShareSteps ? fmt::format("{:.2f}", static_cast<double>(enough) / kShareSteps) : "no share";
+  const auto enough = enough_share(input.entry.worker.devices[position].memory_total_bytes, need);
   answer.shortfalls.push_back({RuleId::kMemory,
                                RuleOutcome::reject(Reason::kUtilizationBelowNeed,
                                                    {{"utilization", fmt::format("{}", share.utilization)},
                                                     {"claim", human(share.claim)},
                                                     {"where", device_title(input.entry, position)},
-                                                    {"enough", hint}})
+                                                    {"enough", enough ? fmt::format("{:.2f}", *enough) : "no share"}})
                                    .with(need, share.claim),
                                need.minus_or_zero(share.claim)});
 }
@@ -63,11 +28,11 @@ Bytes least_of(const LayoutInput& input, std::span<const std::uint16_t> position
 }
 
 void add_ranks(const LayoutInput& input,
-               std::uint32_t tp,
+               const Shape& shape,
                std::span<const std::uint16_t> positions,
                std::string_view layout,
                LayoutAnswer& answer) {
-  const auto* rank = input.option.estimates->rank(tp, input.type.traits);
+  const auto* rank = input.option.estimates->rank(shape, input.type.traits);
   if (rank == nullptr) {
     answer.shortfalls.push_back(
         {RuleId::kMemory,
@@ -83,8 +48,9 @@ void add_ranks(const LayoutInput& input,
   // The shortfall is only told by a judgement.
   if (input.purpose != Purpose::kJudge && least_of(input, positions) < share.claim) return;
   Candidate c = make_candidate(input, layout);
-  c.tensor_parallel = tp;
-  c.memory_claim = input.uncertain ? rank->host.expected : rank->host.high;
+  c.shape = shape;
+  const Interval host = rank->host_for(shape.ranks());
+  c.memory_claim = input.uncertain ? host.expected : host.high;
   // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
   c.claims.assign(positions.size(), share.claim > total ? need : share.claim);
   c.utilization = share.utilization;
@@ -108,22 +74,44 @@ void add_ranks(const LayoutInput& input,
   answer.shortfalls.push_back(std::move(shortfall));
 }
 
+/// All shapes of `ranks` ranks on the first devices of a group; `stages`: those with pipeline stages or copies, else
+/// those without. True when one of them fits.
+bool add_shapes(const LayoutInput& input,
+                const Sizes& sizes,
+                std::uint32_t ranks,
+                std::span<const std::uint16_t> group,
+                bool stages,
+                LayoutAnswer& answer) {
+  const std::size_t before = answer.candidates.size();
+  for (const Shape& shape : shapes_of(sizes, input.option, ranks)) {
+    const bool plain = shape.tensor == ranks;
+    if (plain == stages) continue;
+    if (auto why_not = undivided(input.context, input.option, shape)) {
+      answer.shortfalls.push_back({RuleId::kLayout, *std::move(why_not), Bytes(Bytes::kMax - 1)});
+      continue;
+    }
+    add_ranks(input, shape, group.first(ranks), stages ? "pipeline_parallel" : "tensor_parallel", answer);
+    if (answer.candidates.size() > before) return true;  // the others have more stages
+  }
+  return false;
+}
+
 }  // namespace
 
 void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto fixed = fixed_device_count(input.context);
-  if (fixed && *fixed != 1) return;
+  if (sizes_of(input.context).world().value_or(1) != 1) return;
   for (const auto& group : selection_groups(input)) {
     const std::size_t before = answer.shortfalls.size();
     for (const auto position : group) {
-      add_ranks(input, 1, std::span(&position, 1), "single_device", answer);
+      add_ranks(input, {}, std::span(&position, 1), "single_device", answer);
       if (answer.shortfalls.size() > before) break;  // sorted by size: smaller devices are no better
     }
   }
 }
 
 void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto fixed = fixed_device_count(input.context);
+  const Sizes sizes = sizes_of(input.context);
+  const auto fixed = sizes.world();
   if (fixed && *fixed < 2) return;
   if (fixed && *fixed > input.usable.size()) {
     answer.shortfalls.push_back(
@@ -135,13 +123,23 @@ void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
   }
   for (const auto& group : selection_groups(input)) {
     const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(group.size(), kRanksMax));
-    for (std::uint32_t tp = fixed.value_or(2); tp <= fixed.value_or(most); ++tp) {
-      if (!fixed && (tp & (tp - 1)) != 0) continue;  // unasked, only powers of two: what every model's heads divide by
-      if (!heads_divide(input, tp, answer)) continue;
-      const std::size_t before = answer.candidates.size();
-      add_ranks(input, tp, group.first(tp), "tensor_parallel", answer);
-      if (answer.candidates.size() > before && !fixed) break;  // more ranks than needed rank behind (key part 5)
+    for (std::uint32_t n = fixed.value_or(2); n <= fixed.value_or(most); ++n) {
+      // More ranks than needed rank behind.
+      if (add_shapes(input, sizes, n, group, false, answer)) break;
     }
+  }
+}
+
+void layout_pipeline_parallel(const LayoutInput& input, LayoutAnswer& answer) {
+  const Sizes sizes = sizes_of(input.context);
+  const auto fixed = sizes.world();
+  if ((fixed && *fixed < 2) || fixed.value_or(0) > input.usable.size()) return;
+  std::size_t fewest = kRanksMax;
+  for (const auto& c : answer.candidates) fewest = std::min(fewest, c.positions.size());
+  for (const auto& group : selection_groups(input)) {
+    const auto most = static_cast<std::uint32_t>(std::min(group.size(), fewest));
+    for (std::uint32_t n = fixed.value_or(2); n <= fixed.value_or(most); ++n)
+      if (add_shapes(input, sizes, n, group, true, answer)) break;
   }
 }
 

@@ -27,21 +27,25 @@ struct Ledger {
 /// Capacity of the worker less nothing; claims of `replaces` are given back.
 Ledger ledger_of(const Context& context, const WorkerEntry& entry);
 
-constexpr std::size_t kKeyParts = 11;
+constexpr std::size_t kKeyParts = 12;
 using Key = std::array<std::uint64_t, kKeyParts>;
 
-/// One way to run one replica on one worker.
-struct Candidate {
-  const Option* option = nullptr;
+/// What one replica takes of one worker.
+struct Part {
   const WorkerEntry* entry = nullptr;
   const DeviceType* type = nullptr;
   const StaticChain* chain = nullptr;
-  std::string_view layout;
   Few<std::uint16_t> positions;  // devices, in the order the engine sees them
   Few<std::uint32_t> layers;     // parallel, llama.cpp
   Few<Bytes> claims;             // parallel
   Bytes memory_claim;
-  std::uint32_t tensor_parallel = 1;
+};
+
+/// One way to run one replica; the base is its part on the first worker.
+struct Candidate : Part {
+  const Option* option = nullptr;
+  std::string_view layout;
+  Shape shape;
   std::uint32_t offload_layers = 0;
   std::uint32_t total_layers = 0;
   double utilization = 0;  // engines that take a share; 0 otherwise
@@ -94,7 +98,7 @@ struct LayoutRow {
   bool all_on_one_device;
   LayoutStrategy strategy;
 };
-/// cpu, single_device, several_devices, partial_offload, tensor_parallel.
+/// cpu, single_device, several_devices, partial_offload, tensor_parallel, pipeline_parallel.
 std::span<const LayoutRow> layout_table();
 
 // --- shared by the strategies ---

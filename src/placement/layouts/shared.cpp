@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "placement/layouts/layout.h"
+#include "placement/layouts/ranks.h"
 
 namespace berth::placement {
 namespace {
@@ -104,35 +105,38 @@ Candidate make_candidate(const LayoutInput& input, std::string_view layout) {
   return c;
 }
 
-std::optional<std::uint32_t> fixed_device_count(const Context& context) {
-  const auto& r = context.request.restriction;
-  if (context.group_size > 0) return context.group_size;
-  if (r.devices_per_replica) return r.devices_per_replica;
-  if (r.tensor_parallel || r.pipeline_parallel) return r.tensor_parallel.value_or(1) * r.pipeline_parallel.value_or(1);
-  return std::nullopt;
-}
+std::optional<std::uint32_t> fixed_device_count(const Context& context) { return sizes_of(context).world(); }
 
 std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   const auto& r = input.context.request.restriction;
-  if (!r.tensor_parallel && !r.pipeline_parallel && !r.data_parallel) return std::nullopt;
-  const std::uint32_t tp = r.tensor_parallel.value_or(1);
-  const std::uint32_t pp = r.pipeline_parallel.value_or(1);
-  const std::uint32_t dp = r.data_parallel.value_or(1);
-  const bool ranks = input.option.ranks;
-  const auto refusal = [&](bool unknown, const std::string& layout) {
-    RuleOutcome::Args args = {{"engine", input.option.engine->title}, {"layout", layout}};
-    return Shortfall{RuleId::kLayout,
-                     unknown ? RuleOutcome::unknown(Reason::kLayoutNotJudged, std::move(args))
-                             : RuleOutcome::reject(Reason::kLayoutUnsupported, std::move(args)),
-                     Bytes(Bytes::kMax)};
+  const Sizes sizes = sizes_of(input.context);
+  const std::string& engine = input.option.engine->title;
+  const auto whole = [](RuleOutcome outcome) {
+    return Shortfall{RuleId::kLayout, std::move(outcome), Bytes(Bytes::kMax)};
   };
-  if (pp > 1) return refusal(ranks, fmt::format("{} pipeline stages", pp));
-  if (dp > 1) return refusal(ranks, fmt::format("{} data-parallel copies", dp));
-  if (tp > 1 && !ranks) return refusal(false, fmt::format("{} tensor-parallel ranks", tp));
-  const auto count = input.context.group_size > 0 ? std::optional(input.context.group_size) : r.devices_per_replica;
-  if (ranks && r.tensor_parallel && count && *count != tp)
-    return refusal(false, fmt::format("{} tensor-parallel ranks on {} devices", tp, *count));
-  return std::nullopt;
+  const auto unsupported = [&](std::uint32_t count, std::string_view what) {
+    return whole(RuleOutcome::reject(Reason::kLayoutUnsupported,
+                                     {{"engine", engine}, {"layout", fmt::format("{} {}", count, what)}}));
+  };
+  const std::uint32_t tp = sizes.tensor.value_or(1), pp = sizes.pipeline.value_or(1), dp = sizes.data.value_or(1);
+  if (tp > 1 && !input.option.ranks) return unsupported(tp, "tensor-parallel ranks");
+  if (pp > 1 && !input.option.pipeline) return unsupported(pp, "pipeline stages");
+  if (dp > 1 && !input.option.ranks) return unsupported(dp, "data-parallel copies");
+  if (dp > 1)
+    return whole(RuleOutcome::unknown(Reason::kLayoutNotJudged,
+                                      {{"engine", engine}, {"layout", fmt::format("{} data-parallel copies", dp)}}));
+  if (!input.option.ranks || !sizes.ranks) return std::nullopt;
+  // Sizes that are left open take what the others leave; a single stage is what nobody asks for by its name.
+  const std::uint32_t given = tp * pp * dp;
+  const bool open = !sizes.tensor || (!sizes.pipeline && input.option.pipeline);
+  if (*sizes.ranks == given || (open && *sizes.ranks % given == 0)) return std::nullopt;
+  if (input.context.group_size > 0)
+    return whole(RuleOutcome::reject(
+        Reason::kUnevenSelection,
+        {{"devices", std::to_string(r.devices.size())},
+         {"replicas", std::to_string(input.context.request.replicas)},
+         {"hint", fmt::format("the parallel sizes make {} ranks a replica: select as many devices for each", given)}}));
+  return unsupported(given, fmt::format("ranks on {} devices", *sizes.ranks));
 }
 
 SelectionGroups selection_groups(const LayoutInput& input) {

@@ -14,6 +14,7 @@ constexpr std::array kLayouts = {
     LayoutRow{"single_device", true, true, single_device},
     LayoutRow{"several_devices", true, false, layout_several_devices},
     LayoutRow{"tensor_parallel", true, false, layout_tensor_parallel},
+    LayoutRow{"pipeline_parallel", true, false, layout_pipeline_parallel},
     LayoutRow{"partial_offload", true, false, layout_partial_offload},
     LayoutRow{"cpu", false, false, layout_cpu},
 };

@@ -84,6 +84,7 @@ enum class Reason : std::uint8_t {
   kLayoutNotJudged,
   kNoCpuOffload,
   kHeadsNotDivisible,
+  kTooFewLayers,
   kFactsMissing,
   kFreeMemory,
   kMemoryUncertain,

@@ -1,0 +1,78 @@
+#include "placement/layouts/ranks.h"
+
+#include <cmath>
+#include <fmt/format.h>
+
+namespace berth::placement {
+namespace {
+
+constexpr std::uint64_t kShareSteps = 100;     // utilization is given in hundredths when berth chooses it
+constexpr std::uint64_t kShareScale = 10'000;  // and read in ten-thousandths when the user does
+
+bool power_of_two(std::uint32_t n) { return (n & (n - 1)) == 0; }
+
+}  // namespace
+
+std::optional<std::uint32_t> Sizes::world() const {
+  if (ranks) return ranks;
+  if (!tensor && !pipeline && !data) return std::nullopt;
+  return tensor.value_or(1) * pipeline.value_or(1) * data.value_or(1);
+}
+
+Sizes sizes_of(const Context& context) {
+  const auto& r = context.request.restriction;
+  Sizes s{r.tensor_parallel, r.pipeline_parallel, r.data_parallel, r.devices_per_replica};
+  if (context.group_size > 0) s.ranks = context.group_size;
+  return s;
+}
+
+std::vector<Shape> shapes_of(const Sizes& sizes, const Option& option, std::uint32_t ranks) {
+  std::vector<Shape> out;
+  const std::uint32_t data = sizes.data.value_or(1);
+  if (const auto world = sizes.world(); world && *world != ranks) return out;
+  if (ranks % data != 0) return out;
+  const std::uint32_t each = ranks / data;
+  for (std::uint32_t stages = 1; stages <= each; ++stages) {
+    const std::uint32_t tensor = each / stages;
+    if (each % stages != 0) continue;
+    if (sizes.pipeline ? *sizes.pipeline != stages : stages > 1 && !option.pipeline) continue;
+    if (sizes.tensor && *sizes.tensor != tensor) continue;
+    // Unasked, only what the heads of every model divide by.
+    if (!sizes.tensor && !sizes.ranks && !power_of_two(tensor)) continue;
+    out.push_back({tensor, stages, data});
+  }
+  return out;
+}
+
+Share share_of(Bytes total, Bytes need, std::optional<double> asked) {
+  if (asked) {
+    const auto scaled = static_cast<std::uint64_t>(std::llround(*asked * static_cast<double>(kShareScale)));
+    const Bytes claim = mul_div_ceil(total.value, scaled, kShareScale);
+    return {claim, *asked, need > claim};
+  }
+  const std::uint64_t steps = mul_div_ceil(need.value, kShareSteps, total.value);
+  return {mul_div_ceil(total.value, steps, kShareSteps),
+          static_cast<double>(steps) / static_cast<double>(kShareSteps),
+          false};
+}
+
+std::optional<double> enough_share(Bytes total, Bytes need) {
+  const std::uint64_t steps = mul_div_ceil(need.value, kShareSteps, total.value);
+  if (steps > kShareSteps) return std::nullopt;
+  return static_cast<double>(steps) / static_cast<double>(kShareSteps);
+}
+
+std::optional<RuleOutcome> undivided(const Context& context, const Option&, const Shape& shape) {
+  const auto& facts = context.request.facts;
+  if (!facts) return std::nullopt;
+  if (facts->attention_heads && *facts->attention_heads % shape.tensor != 0)
+    return RuleOutcome::reject(
+        Reason::kHeadsNotDivisible,
+        {{"heads", std::to_string(*facts->attention_heads)}, {"tp", std::to_string(shape.tensor)}});
+  if (facts->layers && shape.pipeline > *facts->layers)
+    return RuleOutcome::reject(Reason::kTooFewLayers,
+                               {{"layers", std::to_string(*facts->layers)}, {"pp", std::to_string(shape.pipeline)}});
+  return std::nullopt;
+}
+
+}  // namespace berth::placement

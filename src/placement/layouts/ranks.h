@@ -1,0 +1,48 @@
+#pragma once
+// Shapes of engines whose replica is a set of equal ranks, one device each: tensor-parallel groups, pipeline stages of
+// such groups, copies of such pipelines. What the request leaves open is enumerated here, once for one worker and for
+// several.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "placement/layouts/layout.h"
+
+namespace berth::placement {
+
+/// Most ranks that berth tries unasked on one worker.
+constexpr std::uint32_t kRanksMax = 16;
+
+/// What the request fixes; absent: open.
+struct Sizes {
+  std::optional<std::uint32_t> tensor;
+  std::optional<std::uint32_t> pipeline;
+  std::optional<std::uint32_t> data;
+  std::optional<std::uint32_t> ranks;  // devices per replica
+
+  /// The number of ranks when the request decides it.
+  [[nodiscard]] std::optional<std::uint32_t> world() const;
+};
+Sizes sizes_of(const Context& context);
+
+/// Shapes of exactly `ranks` ranks that the request and the engine admit, largest tensor-parallel group first. Of what
+/// is open: groups are powers of two unless the number of ranks was asked for, stages only where the engine has them,
+/// copies one. Empty when there is none.
+std::vector<Shape> shapes_of(const Sizes& sizes, const Option& option, std::uint32_t ranks);
+
+/// What one rank takes of a device with `total` bytes: ⌈utilization × total⌉, or the need over the total rounded up to
+/// 0.01 (DESIGN §1). `below_need`: the utilization that was asked for is too small.
+struct Share {
+  Bytes claim;
+  double utilization = 0;
+  bool below_need = false;
+};
+Share share_of(Bytes total, Bytes need, std::optional<double> asked);
+/// The smallest utilization in hundredths that holds `need`; absent when the whole device does not.
+std::optional<double> enough_share(Bytes total, Bytes need);
+
+/// The reject when the model cannot be cut that way for this engine; nothing when it can.
+std::optional<RuleOutcome> undivided(const Context& context, const Option& option, const Shape& shape);
+
+}  // namespace berth::placement
