@@ -87,9 +87,9 @@ class LlamaModel {
 
 /// Memory per rank of engines that read safetensors and take a share of each device (vLLM here).
 struct RankEstimate {
-  Interval device;                // per device of the group, runtime included: the rank that needs most
-  Interval host;                  // one worker with all ranks: host_for() of the layout's ranks
-  Interval host_base;             // on each worker that has any rank
+  Interval device;     // per device of the group, runtime included: the rank that needs most
+  Interval host;       // one worker with all ranks: host_for() of the layout's ranks
+  Interval host_base;  // on each worker that has any rank
   Interval host_per_rank;
   Bytes kv_bytes_per_token;       // per rank, all attention layers
   Bytes besides_kv;               // high without KV: what the claim's rest leaves for KV

@@ -67,11 +67,12 @@ Sat LlamaModel::Shape::mask(LayerKinds has, Terms* terms) const {
 
 /// A quantised cache is rotated before it is written: one matrix for keys and one for values, per kind of cache.
 Sat LlamaModel::Shape::rotation(LayerKinds has, Terms* terms) const {
-  if (!quantised_kv || !causal || kv_lora > Sat(0) || !has.attention()) return 0;
+  if (!(quantised_keys || quantised_values) || !causal || kv_lora > Sat(0) || !has.attention()) return 0;
   const std::uint64_t caches = has.full && has.windowed ? 2 : 1;
-  const std::uint64_t side = power_of_two_in(key.value);
-  const Sat bytes = Sat(4 * caches) * (Sat(side) * side + kRotationValue * kRotationValue);
-  if (terms) terms->add(fmt::format("cache rotation 4 B × {} × ({}² + {}²)", caches, side, kRotationValue), bytes);
+  const std::uint64_t key_side = quantised_keys ? power_of_two_in(key.value) : 0;
+  const std::uint64_t value_side = quantised_values ? kRotationValue : 0;
+  const Sat bytes = Sat(4 * caches) * (Sat(key_side) * key_side + value_side * value_side);
+  if (terms) terms->add(fmt::format("cache rotation 4 B × {} × ({}² + {}²)", caches, key_side, value_side), bytes);
   return bytes;
 }
 
@@ -101,8 +102,9 @@ void LlamaModel::Shape::offer_attention(LayerKinds has, bool on_host, Widest& be
                        plus(scores, "scores"),
                        plus(indices, "row indices"));
   });
-  if (!options.flash_attention || !quantised_kv || on_host) return;
-  const Sat copies = Sat(2) * span * streams * kv_heads * (key + value);
+  if (!options.flash_attention || !(quantised_keys || quantised_values) || on_host) return;
+  const Sat wide = (quantised_keys ? key : Sat(0)) + (quantised_values ? value : Sat(0));
+  const Sat copies = Sat(2) * span * streams * kv_heads * wide;
   best.offer(Sat(4) * d + Sat(k.fa) * heads * key, copies, [&] {
     return fmt::format("attention 4 × {} + {} × {}", num(d), k.fa, product(heads, key));
   });

@@ -20,15 +20,15 @@ Sat tensor(Sat cells, Sat elements, std::uint32_t bytes_32, bool on_device) {
 
 Sat attention_kv(const LlamaModel::Shape& s, const LayerShape& layer, bool on_device) {
   const Sat cells = (layer.windowed ? s.cells_swa : s.cells) * s.streams;
-  if (s.kv_lora > Sat(0)) return tensor(cells, s.kv_lora + s.rope, s.kv_bytes_32, on_device);
+  if (s.kv_lora > Sat(0)) return tensor(cells, s.kv_lora + s.rope, s.key_bytes_32, on_device);
   const Sat heads = layer.kv_heads;
-  return tensor(cells, heads * s.key, s.kv_bytes_32, on_device) +
-         tensor(cells, heads * s.value, s.kv_bytes_32, on_device);
+  return tensor(cells, heads * s.key, s.key_bytes_32, on_device) +
+         tensor(cells, heads * s.value, s.value_bytes_32, on_device);
 }
 
-std::string element(const LlamaModel::Shape& s) {
-  if (s.kv_bytes_32 % 32 == 0) return fmt::format("{} B", s.kv_bytes_32 / 32);
-  return fmt::format("{}/32 B", s.kv_bytes_32);
+std::string element(std::uint32_t bytes_32) {
+  if (bytes_32 % 32 == 0) return fmt::format("{} B", bytes_32 / 32);
+  return fmt::format("{}/32 B", bytes_32);
 }
 
 struct Group {
@@ -47,15 +47,23 @@ void add_attention(Terms& terms, const LlamaModel::Shape& s, const Group& g) {
                           tokens,
                           s.kv_lora.value,
                           s.rope.value,
-                          element(s)),
-              g.layers * cells * (s.kv_lora + s.rope) * Sat(s.kv_bytes_32) / 32);
+                          element(s.key_bytes_32)),
+              g.layers * cells * (s.kv_lora + s.rope) * Sat(s.key_bytes_32) / 32);
     return;
   }
   const bool alike = g.heads == g.layers * s.kv_heads;
   const std::string heads = alike ? fmt::format("{} layers × {} × {} heads", g.layers.value, tokens, s.kv_heads.value)
                                   : fmt::format("{} × {} heads in {} layers", tokens, g.heads.value, g.layers.value);
-  terms.add(fmt::format("{} × ({} + {}) × {}", heads, s.key.value, s.value.value, element(s)),
-            cells * g.heads * (s.key + s.value) * Sat(s.kv_bytes_32) / 32);
+  const Sat floats = cells * g.heads;
+  if (s.key_bytes_32 == s.value_bytes_32) {
+    terms.add(fmt::format("{} × ({} + {}) × {}", heads, s.key.value, s.value.value, element(s.key_bytes_32)),
+              floats * (s.key + s.value) * Sat(s.key_bytes_32) / 32);
+    return;
+  }
+  terms.add(fmt::format("{} × keys {} × {}", heads, s.key.value, element(s.key_bytes_32)),
+            floats * s.key * Sat(s.key_bytes_32) / 32);
+  terms.add(fmt::format("{} × values {} × {}", heads, s.value.value, element(s.value_bytes_32)),
+            floats * s.value * Sat(s.value_bytes_32) / 32);
 }
 
 }  // namespace

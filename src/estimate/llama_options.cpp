@@ -37,6 +37,21 @@ std::optional<std::uint32_t> kv_type_bytes_32(std::string_view type) {
   return std::nullopt;
 }
 
+Result<void> check_options(const LlamaOptions& o) {
+  if (o.context == 0) return invalid("settings.context is 0, must be at least 1");
+  if (o.sequences == 0) return invalid("settings.sequences is 0, must be at least 1");
+  if (o.ubatch == 0 || o.batch == 0) return invalid("a batch is 0, must be at least 1");
+  for (const std::string& type : {o.kv_type, o.values()}) {
+    if (kv_type_bytes_32(type)) continue;
+    std::vector<std::string> names;
+    for (const auto& row : kTypes) names.emplace_back(row.name);
+    return invalid(fmt::format("settings.kv_type is \"{}\", must be one of {}", type, join(names, ", ")));
+  }
+  if (!o.flash_attention && kv_type_bytes_32(o.values()).value_or(0) < kHalfBytes32)
+    return invalid(fmt::format("settings.flash_attention is off, but kv_type {} needs it", o.values()));
+  return {};
+}
+
 std::optional<std::string_view> flag_value(const fleet::Settings& settings, std::string_view name) {
   std::optional<std::string_view> found;
   for (const std::string& flag : settings.flags) {
@@ -63,16 +78,9 @@ Result<LlamaOptions> llama_options(const fleet::ModelFacts& facts, const fleet::
       return invalid(fmt::format("flag --batch-size is \"{}\", must be an integer from 1 to {}", *batch, UINT32_MAX));
     o.batch = static_cast<std::uint32_t>(value);
   }
-  o.kv_type = settings.kv_type.value_or("f16");
-  const auto bytes_32 = kv_type_bytes_32(o.kv_type);
-  if (!bytes_32) {
-    std::vector<std::string> names;
-    for (const auto& row : kTypes) names.emplace_back(row.name);
-    return invalid(fmt::format("settings.kv_type is \"{}\", must be one of {}", o.kv_type, join(names, ", ")));
-  }
+  o.kv_type = settings.kv_type.value_or(o.kv_type);
   o.flash_attention = settings.flash_attention.value_or(true);
-  if (!o.flash_attention && *bytes_32 < kHalfBytes32)
-    return invalid(fmt::format("settings.flash_attention is off, but kv_type {} needs it", o.kv_type));
+  TRY_VOID(check_options(o));
   // The server computes one row of logits per slot; for embeddings and scores every token's row, of the whole input.
   const bool whole = facts.task == "embed" || facts.task == "rerank";
   if (!whole) o.outputs = o.sequences;

@@ -8,6 +8,7 @@
 namespace berth::estimate {
 namespace {
 
+constexpr std::uint32_t kHalf32 = 64;     // bytes of 32 elements of f16
 constexpr std::uint64_t kCellStep = 256;  // contexts are rounded up to it
 
 /// One entry per layer. Rows that describe fewer layers than there are leave the rest like the usual layer.
@@ -110,8 +111,10 @@ Result<std::shared_ptr<const LlamaModel::Shape>> LlamaModel::Shape::make(const f
   s.k = coefficients_of(f.architecture);
   s.layers = *f.layers;
   s.causal = f.causal.value_or(true);
-  s.kv_bytes_32 = kv_type_bytes_32(options.kv_type).value_or(64);
-  s.quantised_kv = s.kv_bytes_32 < 64;
+  s.key_bytes_32 = kv_type_bytes_32(options.kv_type).value_or(kHalf32);
+  s.value_bytes_32 = kv_type_bytes_32(options.values()).value_or(kHalf32);
+  s.quantised_keys = s.key_bytes_32 < kHalf32;
+  s.quantised_values = s.value_bytes_32 < kHalf32;
   set_widths(s, f);
   set_context(s, f);
   for (std::uint32_t i = 0; i < s.layers; ++i) add_layer(s, layers[i], f.layer_weights[i]);
@@ -132,6 +135,11 @@ LlamaModel::LlamaModel(std::shared_ptr<const Shape> shape) : shape_(std::move(sh
 
 Result<LlamaModel> LlamaModel::prepare(const fleet::ModelFacts& facts, const fleet::Settings& settings) {
   TRY(const auto options, llama_options(facts, settings));
+  return prepare(facts, options);
+}
+
+Result<LlamaModel> LlamaModel::prepare(const fleet::ModelFacts& facts, const LlamaOptions& options) {
+  TRY_VOID(check_options(options));
   TRY(auto shape, Shape::make(facts, options));
   return LlamaModel(std::move(shape));
 }

@@ -8,6 +8,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/conformance/judge.h"
+#include "cli/conformance/memory.h"
 #include "cli/exit_codes.h"
 #include "cli/inputs.h"
 #include "cli/output.h"
@@ -83,13 +84,35 @@ std::string to_text(const Summary& summary) {
 
 }  // namespace conformance
 
+namespace {
+
+int memory_command(Context& context, const conformance::MemoryInputs& inputs, const std::string& output) {
+  const auto report = conformance::run_memory(inputs);
+  if (!report) return context.failed(report.error());
+  if (output == "text") {
+    context.out(conformance::to_text(*report));
+    return kExitOk;
+  }
+  const auto text = formatted(wire::to_json(report->summary), output);
+  if (!text) return context.failed(text.error());
+  context.out(*text);
+  return kExitOk;
+}
+
+}  // namespace
+
 int conformance_command(Context& context, const std::vector<std::string>& args) {
   conformance::Options options;
+  conformance::MemoryInputs memory;
   std::string policy = "berth", output = "text";
   Arguments a("conformance",
-              "Run sched-case/1 files through the decision and compare with what they expect",
-              {"berth conformance tests/conformance/cases", "berth conformance cases --only 'issue-*' -o json"});
-  a.positional("DIR", options.folder, "Folder with the cases, one .json file each");
+              "Run sched-case/1 files through the decision and compare with what they expect, or score the estimator",
+              {"berth conformance tests/conformance/cases",
+               "berth conformance cases --only 'issue-*' -o json",
+               "berth conformance --memory memory-vectors.json --gguf-dir headers"});
+  a.positional("DIR", options.folder, "Folder with the cases, one .json file each", false);
+  a.option("--memory", memory.file, "Score the estimator on a memory-vectors/1 file instead");
+  a.option("--gguf-dir", memory.gguf_dir, "Folder with MODEL.gguf for each model of --memory; headers will do");
   a.option("--only", options.only, "Glob over the names of the cases; the others are skipped");
   a.choice("--policy", policy, {"berth", "gpustack"}, "Rules of the house");
   a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");
@@ -101,6 +124,12 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
   }
   if (policy != "berth")
     return context.misused(invalid("--policy gpustack is not built yet; leave it out for berth's own rules"));
+  const bool scores = !memory.file.empty() || !memory.gguf_dir.empty();
+  if (scores && !options.folder.empty()) return context.misused(invalid("DIR and --memory exclude each other"));
+  if (scores && (memory.file.empty() || memory.gguf_dir.empty()))
+    return context.misused(invalid("--memory FILE and --gguf-dir DIR need each other"));
+  if (scores) return memory_command(context, memory, output);
+  if (options.folder.empty()) return context.misused(invalid("DIR is missing, or --memory FILE with --gguf-dir DIR"));
   const auto summary = conformance::run_conformance(options);
   if (!summary) return context.failed(summary.error());
   if (output == "text") {

@@ -47,7 +47,7 @@ std::string to_text(const Summary& summary);
 
 }  // namespace conformance
 
-/// berth conformance DIR [--only GLOB] [--policy berth|gpustack] [-o text|json|yaml]
+/// berth conformance DIR | --memory FILE --gguf-dir DIR [--only GLOB] [--policy berth|gpustack] [-o text|json|yaml]
 int conformance_command(Context& context, const std::vector<std::string>& args);
 
 }  // namespace berth::cli

@@ -55,8 +55,8 @@ struct LlamaModel::Shape {
   Coefficients k;
   std::uint32_t layers = 0;
   bool causal = true;
-  bool quantised_kv = false;
-  std::uint32_t kv_bytes_32 = 64;
+  bool quantised_keys = false, quantised_values = false;
+  std::uint32_t key_bytes_32 = 64, value_bytes_32 = 64;  // of 32 elements
   Sat d, ff, expert_ff, experts_used, heads, kv_heads, key, value, vocab;
   Sat kv_lora, rope, mla_key;  // kv_lora > 0: multi-head latent attention
   Sat state, inner, conv;      // conv: floats of the convolution's window per sequence
