@@ -97,6 +97,7 @@ struct RankEstimate {
 
   /// One worker with this many of the ranks.
   [[nodiscard]] Interval host_for(std::uint32_t ranks) const;
+  [[nodiscard]] MemoryPart host_part(std::uint32_t ranks) const;
 };
 struct RankLayout {
   std::uint32_t tensor_parallel = 1;

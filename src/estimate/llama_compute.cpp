@@ -82,6 +82,13 @@ Sat LlamaModel::Shape::row_indices(LayerKinds has) const {
   return Sat(2) * kv_heads * value * Sat(has.full && has.windowed ? 2 : 1);
 }
 
+/// One layer's keys and values, copied over when the cache stays on the host.
+Sat LlamaModel::Shape::copied_cache(LayerKinds has) const {
+  const Sat span = streams * (has.full ? cells : cells_swa);
+  if (kv_lora > Sat(0)) return span * (kv_lora + rope) * Sat(key_bytes_32) / 32;
+  return span * kv_heads * (key * Sat(key_bytes_32) + value * Sat(value_bytes_32)) / 32;
+}
+
 void LlamaModel::Shape::offer_attention(LayerKinds has, bool on_host, Widest& best) const {
   const Sat span = !causal ? tokens : has.full ? cells : cells_swa;
   const Sat scores = options.flash_attention ? Sat(0) : heads * span;
@@ -93,6 +100,12 @@ void LlamaModel::Shape::offer_attention(LayerKinds has, bool on_host, Widest& be
     return;
   }
   const Sat indices = row_indices(has);
+  if (!options.kv_offload && !on_host) {
+    const Sat bytes = copied_cache(has);
+    best.offer(Sat(2) * d + Sat(3) * heads * key + scores + indices, bytes, [&] {
+      return fmt::format("attention 2 × {} + 3 × {}{}", num(d), product(heads, key), plus(scores, "scores"));
+    });
+  }
   best.offer(Sat(k.ad) * d + Sat(k.aq) * heads * key + scores + indices, 0, [&] {
     return fmt::format("attention {} × {} + {} × {}{}{}",
                        k.ad,
@@ -261,6 +274,13 @@ Sat LlamaModel::Shape::host_compute(std::uint32_t host_layers, bool devices, boo
   const Sat inputs = Sat(causal ? 4 : 5) * d + row_indices(all) + 9;
   Sat bytes = row() * inputs;
   if (terms) terms->add(times(tokens, fmt::format("inputs {}", num(inputs))), bytes);
+  if (!options.kv_offload && all.recurrent) {
+    // States on the host are put before their new rows there.
+    const Sat beside = all.attention() ? Sat(2) * d + Sat(8) : Sat(5) * d + Sat(3);
+    const Sat states = (row() * (beside + channels) + Sat(4) * conv).minus_or_zero(bytes);
+    if (terms) terms->add(fmt::format("windows of states {} B", num(states)), states);
+    bytes += states;
+  }
   if (kinds(0, host_layers).recurrent) {
     // Layers that are both compute their scores on the host too (fitted on Falcon-H1).
     const bool both = recurrent.over(0, layers) == Sat(layers) && full.over(0, layers) == Sat(layers);

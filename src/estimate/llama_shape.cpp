@@ -61,7 +61,8 @@ void set_widths(LlamaModel::Shape& s, const fleet::ModelFacts& f) {
     const auto& x = *f.state_space;
     s.state = x.state_size;
     s.inner = x.inner_size;
-    s.conv = Sat(std::max(x.conv_kernel, 1U) - 1) * (s.inner + Sat(2) * Sat(x.group_count) * s.state);
+    s.channels = s.inner + Sat(2) * Sat(x.group_count) * s.state;
+    s.conv = Sat(std::max(x.conv_kernel, 1U) - 1) * s.channels;
   }
 }
 

@@ -72,7 +72,7 @@ Parts device_parts(const Shape& s, const Frame& f, const Place& place, const Dev
   if (!place.used()) return p;
   const Sat output = place.output ? s.output_device : Sat(0);
   p.weights = exact(s.weights_device.over(place.from, place.to) + output);
-  p.kv = exact(s.kv_device.over(place.from, place.to));
+  if (s.options.kv_offload) p.kv = exact(s.kv_device.over(place.from, place.to));
   p.compute = with_margin(s.device_compute(place, compute), f.margin);
   p.runtime = device_runtime(traits.framework);
   return p;
@@ -82,7 +82,7 @@ Parts host_parts(const Shape& s, const Frame& f, const DeviceTraits& traits, Ter
   const bool devices = f.slots > 0;
   Parts p;
   p.weights = exact(s.input_host + s.weights_host.over(0, f.host_layers) + (devices ? Sat(0) : s.output_host));
-  p.kv = exact(s.kv_host.over(0, f.host_layers));
+  p.kv = exact(s.kv_host.over(0, s.options.kv_offload ? f.host_layers : s.layers));
   p.compute = with_margin(s.host_compute(f.host_layers, devices, f.pipeline, compute), f.margin);
   p.logits = exact(s.causal ? Sat(4) * s.vocab * s.outputs : Sat(0));
   p.runtime = host_process(s.vocab, devices ? std::string_view(traits.framework) : std::string_view());
@@ -120,7 +120,7 @@ class PartList {
  public:
   void add(std::string_view name, const std::string& device, const Interval& i, std::string derivation) {
     if (i.high > Bytes(0))
-      parts_.push_back({std::string(name), device, i.low, i.expected, i.high, std::move(derivation)});
+      parts_.push_back({std::string(name), device, i.low, i.expected, i.high, std::move(derivation), {}});
   }
   std::vector<MemoryPart> take() { return std::move(parts_); }
 
@@ -176,7 +176,7 @@ std::vector<MemoryPart> LlamaModel::explain(std::span<const std::uint32_t> layer
   const Parts h = host_parts(s, f, traits, &compute);
   const std::string host = "host";
   out.add("weights", host, h.weights, host_weights_text(s, f));
-  out.add("kv_cache", host, h.kv, s.kv_text(0, f.host_layers, false));
+  out.add("kv_cache", host, h.kv, s.kv_text(0, s.options.kv_offload ? f.host_layers : s.layers, false));
   out.add("compute", host, h.compute, compute_text(compute, f.margin));
   out.add("logits",
           host,

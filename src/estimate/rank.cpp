@@ -177,10 +177,6 @@ Figure collectives(const RankDims& x) {
 constexpr Interval kHostBase = {Bytes(kGiB), Bytes(2 * kGiB), Bytes(4 * kGiB)};
 constexpr Interval kHostPerRank = {Bytes(kGiB), Bytes(2 * kGiB), Bytes(2 * kGiB)};
 
-Figure host_of(const RankEstimate& r, std::uint32_t ranks) {
-  return {r.host_for(ranks), fmt::format("2 GiB + 2 GiB × {} ranks, up to 2 GiB more (assumed, not measured)", ranks)};
-}
-
 }  // namespace
 
 Interval RankEstimate::host_for(std::uint32_t ranks) const {
@@ -188,6 +184,18 @@ Interval RankEstimate::host_for(std::uint32_t ranks) const {
   return {at(host_base.low, host_per_rank.low),
           at(host_base.expected, host_per_rank.expected),
           at(host_base.high, host_per_rank.high)};
+}
+
+MemoryPart RankEstimate::host_part(std::uint32_t ranks) const {
+  const Interval all = host_for(ranks);
+  MemoryPart part;
+  part.name = "process";
+  part.device = "host";
+  part.low = all.low;
+  part.expected = all.expected;
+  part.high = all.high;
+  part.derivation = fmt::format("2 GiB + 2 GiB × {} ranks, up to 2 GiB more (assumed, not measured)", ranks);
+  return part;
 }
 
 Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
@@ -199,7 +207,7 @@ Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
   const auto add = [&](std::string_view name, std::string_view device, Figure f) {
     if (f.bytes.high == Bytes(0)) return;
     r.parts.push_back(
-        {std::string(name), std::string(device), f.bytes.low, f.bytes.expected, f.bytes.high, std::move(f.text)});
+        {std::string(name), std::string(device), f.bytes.low, f.bytes.expected, f.bytes.high, std::move(f.text), {}});
     (device.empty() ? r.device : r.host) += f.bytes;
   };
   add("weights", "", weights(x));
@@ -216,7 +224,9 @@ Result<RankEstimate> rank_memory(const fleet::ModelFacts& facts,
   add("kv_cache", "", std::move(kv.figure));
   r.host_base = kHostBase;
   r.host_per_rank = kHostPerRank;
-  add("process", "host", host_of(r, layout.tensor_parallel * layout.pipeline_parallel * layout.data_parallel));
+  const std::uint32_t ranks = layout.tensor_parallel * layout.pipeline_parallel * layout.data_parallel;
+  r.parts.push_back(r.host_part(ranks));
+  r.host = r.host_for(ranks);
   return r;
 }
 

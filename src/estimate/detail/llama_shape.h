@@ -60,6 +60,7 @@ struct LlamaModel::Shape {
   Sat d, ff, expert_ff, experts_used, heads, kv_heads, key, value, vocab;
   Sat kv_lora, rope, mla_key;  // kv_lora > 0: multi-head latent attention
   Sat state, inner, conv;      // conv: floats of the convolution's window per sequence
+  Sat channels;                // of the convolution
   Sat cells, cells_swa, streams, tokens, sequences, outputs;
   Prefix weights_host, weights_device, kv_host, kv_device;
   Prefix full, windowed, recurrent;            // counts of layers of each kind
@@ -89,6 +90,7 @@ struct LlamaModel::Shape {
   [[nodiscard]] Sat row_indices(LayerKinds has) const;
   struct Widest;
   [[nodiscard]] PlaceBytes place_bytes(const Place& place, LayerKinds has) const;
+  [[nodiscard]] Sat copied_cache(LayerKinds has) const;
   void offer_attention(LayerKinds has, bool on_host, Widest& best) const;
   [[nodiscard]] Sat widest(LayerKinds has, bool on_host, Sat less_floats, Terms* terms) const;
   [[nodiscard]] Sat copied_weights(const Place& place, Terms* terms) const;
