@@ -42,6 +42,7 @@ std::string new_id() {
 fleet::Policy server_policy() {
   fleet::Policy policy;
   policy.allow_install = false;
+  policy.over_workers = false;  // workers start whole replicas only
   return policy;
 }
 

@@ -10,8 +10,14 @@
 namespace berth::engines {
 namespace {
 
-constexpr std::array<std::string_view, 6> kLayouts = {
-    "cpu", "single_device", "several_devices", "partial_offload", "tensor_parallel", "pipeline_parallel"};
+constexpr std::array<std::string_view, 8> kLayouts = {"cpu",
+                                                      "single_device",
+                                                      "several_devices",
+                                                      "partial_offload",
+                                                      "tensor_parallel",
+                                                      "pipeline_parallel",
+                                                      "over_workers",
+                                                      "over_workers_evenly"};
 constexpr std::array<std::string_view, 3> kInstallWays = {"", "container", "package"};
 
 template <class List>

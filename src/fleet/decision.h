@@ -34,7 +34,8 @@ struct RuleResult {
 };
 DESCRIBE(RuleResult, rule, outcome, reason, because, needed, available, args, text);
 
-/// One term of a memory sum. `device`: id, "host", or "" for "each device of the group".
+/// One term of a memory sum. `device`: id, "host", or "" for "each device of the group". `worker`: name, where a plan
+/// has several and the term belongs to one; empty otherwise.
 struct MemoryPart {
   std::string name;  // "weights", "kv_cache", "compute", "runtime"
   std::string device;
@@ -42,8 +43,9 @@ struct MemoryPart {
   Bytes expected;
   Bytes high;
   std::string derivation;  // the formula with its numbers
+  std::string worker;
 };
-DESCRIBE(MemoryPart, name, device, low, expected, high, derivation);
+DESCRIBE(MemoryPart, name, device, low, expected, high, derivation, worker);
 
 struct KeyPart {
   std::string name;

@@ -148,6 +148,7 @@ struct Policy {
                                        "bytes_left",
                                        "ids"};
   bool allow_install = true;                // berth may install an absent engine where it can
+  bool over_workers = true;                 // berth can start one replica on several workers
   std::uint32_t search_steps_max = 200000;  // bound of the replica search; beyond: search_limit
 };
 DESCRIBE(Policy,
@@ -159,6 +160,7 @@ DESCRIBE(Policy,
          engine_order,
          plan_key,
          allow_install,
+         over_workers,
          search_steps_max);
 
 }  // namespace berth::fleet

@@ -118,6 +118,59 @@ bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
   return false;
 }
 
+/// What one worker offers of one kind of device.
+struct Offer {
+  std::string kind;
+  Usable usable;
+  Bytes memory;
+};
+
+/// Most groups of `tp` ranks of `claim` that devices and host RAM of a worker take.
+std::uint32_t groups_on(const Offer& offer, const estimate::RankEstimate& rank, Bytes claim, std::uint32_t tp) {
+  const auto enough = std::count_if(offer.usable.devices.begin(), offer.usable.devices.end(), [&](Bytes allocatable) {
+    return claim <= allocatable;
+  });
+  std::uint32_t groups = static_cast<std::uint32_t>(enough) / tp;
+  while (groups > 0 && rank.host_for(groups * tp).high > offer.memory) --groups;
+  return groups;
+}
+
+/// Whole groups dealt over all workers, or one group in equal shares.
+bool over_workers(const std::vector<Offer>& offers, const Request& request) {
+  const auto& r = request.restriction;
+  constexpr std::uint32_t kMost = 9;  // as many devices as these fleets have
+  for (const auto& kind : offers) {
+    for (std::uint32_t tp = 1; tp <= kMost; ++tp) {
+      for (std::uint32_t pp = 1; tp * pp <= kMost; ++pp) {
+        const auto fixed = r.devices_per_replica;
+        const bool asked = r.tensor_parallel || r.pipeline_parallel;
+        if (fixed ? *fixed != tp * pp : !r.tensor_parallel && (tp & (tp - 1)) != 0) continue;
+        if (asked && !fixed && (r.tensor_parallel.value_or(1) != tp || r.pipeline_parallel.value_or(1) != pp)) continue;
+        if (r.tensor_parallel.value_or(tp) != tp || r.pipeline_parallel.value_or(pp) != pp) continue;
+        if (*request.facts->attention_heads % tp != 0) continue;
+        const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp};
+        const auto rank = estimate::rank_memory(*request.facts, request.settings, layout, kind.usable.traits);
+        REQUIRE(rank.has_value());
+        const Bytes total = kind.usable.total;
+        const Bytes claim(mul_div_ceil(total.value, mul_div_ceil(rank->device.high.value, 100, total.value), 100));
+        if (claim > total) continue;
+        std::uint32_t groups = 0;
+        for (const auto& offer : offers)
+          if (offer.kind == kind.kind) groups += groups_on(offer, *rank, claim, tp);
+        if (groups >= pp) return true;
+        for (std::uint32_t m = 2; pp == 1 && m <= tp; ++m) {
+          if (tp % m != 0) continue;
+          std::uint32_t able = 0;
+          for (const auto& offer : offers)
+            if (offer.kind == kind.kind && groups_on(offer, *rank, claim, tp / m) > 0) ++able;
+          if (able >= m) return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
 bool open(const fleet::Worker& worker, const Request& request) {
   const auto& r = request.restriction;
   if (worker.state != fleet::WorkerState::kReady || worker.cordoned) return false;
@@ -129,13 +182,17 @@ bool open(const fleet::Worker& worker, const Request& request) {
 bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
   const bool llama = request.facts->format == "gguf";
   bool fits = false;
+  std::vector<Offer> offers;
   snapshot.for_each([&](const fleet::WorkerEntry& entry) {
     if (!open(entry.worker, request)) return;
     const Bytes memory = entry.memory.allocatable;
     const auto types = by_type(entry, request);
     if (!llama) {
-      for (const auto& type : types)
-        if (type.traits.framework == "cuda") fits = fits || vllm_on(type, memory, request);
+      for (const auto& type : types) {
+        if (type.traits.framework != "cuda") continue;
+        fits = fits || vllm_on(type, memory, request);
+        offers.push_back({type.traits.framework + std::to_string(type.total.value), type, memory});
+      }
       return;
     }
     const auto model = estimate::LlamaModel::prepare(*request.facts, request.settings);
@@ -145,7 +202,7 @@ bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
     const bool cpu = r.devices.empty() && !r.devices_per_replica && request.settings.cpu_offload;
     if (cpu) fits = fits || model->split({}, {.framework = "cpu", .unified_memory = false}).host.high <= memory;
   });
-  return fits;
+  return fits || (request.restriction.across_workers && over_workers(offers, request));
 }
 
 }  // namespace
@@ -156,7 +213,7 @@ TEST_CASE("one replica fits exactly when some subset of devices and some split o
   for (std::uint64_t seed = 1; seed <= berth::testing::rounds(kSeeds); ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
-    const auto machines = random_machines(rng, {.workers_max = 2, .devices_max = 3, .all_open = false});
+    const auto machines = random_machines(rng, {.workers_max = 3, .devices_max = 3, .all_open = false});
     auto request = random_request(rng, machines);
     request.replicas = 1;
     request.accept.clear();

@@ -25,7 +25,8 @@ Decision no_answer(const Request& request, Reason reason, const std::string& tex
 Verdict verdict_of(const Decision& d, const Search& search, const Search::Placement& placed) {
   if (d.fit_count == d.asked) return Verdict::kFits;
   if (placed.search_limit) return Verdict::kUnknown;
-  return d.fit_count == 0 && search.something_unknown() ? Verdict::kUnknown : Verdict::kDoesNotFit;
+  const bool open = search.something_unknown() || placed.unknown;
+  return d.fit_count == 0 && open ? Verdict::kUnknown : Verdict::kDoesNotFit;
 }
 
 }  // namespace
@@ -51,7 +52,7 @@ Decision solve(Context& context, Search& search, const Rules& rules, Depth depth
   d.inputs = make_inputs(context.snapshot, context.request, rules);
   for (const auto& c : placed.chosen) d.plans.push_back(make_plan(context, search.order(), c, d.inputs));
   if (depth == Depth::kPlans) return d;
-  d.report = make_report(context, search, placed.chosen);
+  d.report = make_report(context, search, placed);
   if (placed.search_limit)
     d.report.notes.push_back(sentence(RuleOutcome::unknown(Reason::kSearchLimit,
                                                            {{"steps", std::to_string(placed.steps)},

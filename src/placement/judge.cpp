@@ -184,7 +184,8 @@ Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledg
                                          : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
                                      Bytes(Bytes::kMax)});
       // With consent to several workers, what one of them cannot hold is no answer.
-      if (!j.best && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
+      const bool layers = context_.options[option].engine->memory == engines::MemoryModel::kParts;
+      if (!j.best && layers && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
         answer.shortfalls.push_back(across_workers_shortfall(context_.options[option]));
       if (!j.best) {
         auto nearest = std::min_element(answer.shortfalls.begin(),
@@ -214,6 +215,11 @@ bool Search::something_unknown() const {
   return false;
 }
 
+bool Search::admits(const WorkerEval& worker, const StaticChain& chain) const {
+  return !chain.blocked && !chain_unknown(chain) &&
+         disk_rule(context_, *worker.entry, chain).outcome != Outcome::kReject;
+}
+
 /// Calls `visit(LayoutAnswer)` for each option and device type that nothing static rules out, until it returns false.
 template <class Visit>
 void Search::each_layout(
@@ -223,9 +229,7 @@ void Search::each_layout(
     for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
       const auto& type = worker.cls->types[t];
       const auto& chain = *worker.cls->chains[i][t];
-      const bool out_of_question = chain.blocked || chain_unknown(chain) ||
-                                   disk_rule(context_, *worker.entry, chain).outcome == Outcome::kReject;
-      if (out_of_question) continue;
+      if (!admits(worker, chain)) continue;
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
       const LayoutInput input{
           context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain, purpose};

@@ -20,7 +20,7 @@ std::vector<std::uint32_t> split_of(std::span<const std::uint32_t> layers) {
   return out;
 }
 
-fleet::PlanWorker part_of(const Candidate& c) {
+fleet::PlanWorker part_of(const Part& c) {
   const auto& worker = c.entry->worker;
   fleet::PlanWorker part;
   part.worker = worker.id;
@@ -42,13 +42,26 @@ fleet::PlanWorker part_of(const Candidate& c) {
   return part;
 }
 
-std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<std::string>& ids) {
+std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<fleet::PlanWorker>& workers) {
   if (c.option->engine->memory == engines::MemoryModel::kParts) {
     const auto* model = c.option->estimates->llama();
-    return model == nullptr ? std::vector<fleet::MemoryPart>() : model->explain(c.layers, c.type->traits, ids);
+    if (model == nullptr) return {};
+    return model->explain(c.layers, c.type->traits, workers.front().devices);
   }
   const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
-  return rank == nullptr ? std::vector<fleet::MemoryPart>() : rank->parts;
+  if (rank == nullptr) return {};
+  if (workers.size() == 1) return rank->parts;
+  // What a rank takes is the same everywhere; what a worker's host takes goes by its ranks.
+  std::vector<fleet::MemoryPart> parts;
+  for (const auto& part : rank->parts)
+    if (part.device.empty()) parts.push_back(part);
+  for (const auto& worker : workers) {
+    const auto ranks = static_cast<std::uint32_t>(worker.devices.size());
+    auto host = rank->host_part(ranks);
+    host.worker = worker.worker_name;
+    parts.push_back(std::move(host));
+  }
+  return parts;
 }
 
 void set_share(fleet::Plan& plan, const Candidate& c) {
@@ -87,7 +100,10 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
   plan.engine_version = c.chain->version;
   plan.layout = c.layout;
   plan.source = context.request.source;
-  plan.workers.push_back(part_of(c));
+  each_part(c, [&](const Part& part) {
+    plan.workers.push_back(part_of(part));
+    if (plan.workers.size() > 1) plan.workers.back().role = "follower";
+  });
   plan.tensor_parallel = c.shape.tensor;
   plan.pipeline_parallel = c.shape.pipeline;
   plan.data_parallel = c.shape.data;
@@ -98,7 +114,7 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
     plan.settings.offload_layers = c.offload_layers;
   }
   set_share(plan, c);
-  plan.memory = memory_of(c, plan.workers.front().devices);
+  plan.memory = memory_of(c, plan.workers);
   plan.key = order.explain(c);
   for (std::size_t i = 0; i < kRuleCount; ++i)
     if (c.chain->outcomes[i].outcome == Outcome::kWarn)

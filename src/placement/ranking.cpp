@@ -6,72 +6,102 @@
 namespace berth::placement {
 namespace {
 
-using Value = std::uint64_t (*)(const Context&, const Ledger&, const Candidate&);
+/// One part of a candidate with the figures it was found on.
+using Rated = KeyOrder::Rated;
+using Value = std::uint64_t (*)(const Context&, const Candidate&, std::span<const Rated>);
 
-std::uint64_t simulated(const Context&, const Ledger&, const Candidate& c) { return c.entry->worker.simulated ? 1 : 0; }
+template <class F>
+std::uint64_t sum_of(std::span<const Rated> parts, F&& value) {
+  std::uint64_t sum = 0;
+  for (const auto& part : parts) sum = sat_add(sum, value(*part.part, *part.ledger));
+  return sum;
+}
 
-std::uint64_t engine_order(const Context&, const Ledger&, const Candidate& c) { return c.option->order; }
+std::uint64_t simulated(const Context&, const Candidate&, std::span<const Rated> parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const Rated& r) { return r.part->entry->worker.simulated; }) ? 1
+                                                                                                                 : 0;
+}
 
-std::uint64_t layers_on_host(const Context&, const Ledger&, const Candidate& c) {
+std::uint64_t engine_order(const Context&, const Candidate& c, std::span<const Rated>) { return c.option->order; }
+
+std::uint64_t layers_on_host(const Context&, const Candidate& c, std::span<const Rated>) {
   return c.total_layers - c.offload_layers;
 }
 
-std::uint64_t one(const Context&, const Ledger&, const Candidate&) { return 1; }
-std::uint64_t zero(const Context&, const Ledger&, const Candidate&) { return 0; }
-std::uint64_t device_count(const Context&, const Ledger&, const Candidate& c) { return c.positions.size(); }
-std::uint64_t stages(const Context&, const Ledger&, const Candidate& c) { return c.shape.pipeline; }
+std::uint64_t worker_count(const Context&, const Candidate&, std::span<const Rated> parts) { return parts.size(); }
 
-// 0: one device, or all in one island. 1: islands are not told. 2: over islands.
-std::uint64_t interconnect(const Context& context, const Ledger&, const Candidate& c) {
-  if (c.positions.size() < 2 || !context.carries_interconnect) return 0;
-  const auto& devices = c.entry->worker.devices;
-  const auto& first = devices[c.positions.front()].island;
-  if (!first) return 1;
-  const bool same =
-      std::all_of(c.positions.begin(), c.positions.end(), [&](std::uint16_t p) { return devices[p].island == first; });
-  return same ? 0 : 2;
+std::uint64_t groups_across(const Context&, const Candidate& c, std::span<const Rated>) { return c.groups_across; }
+
+std::uint64_t device_count(const Context&, const Candidate&, std::span<const Rated> parts) {
+  return sum_of(parts, [](const Part& part, const Ledger&) { return std::uint64_t(part.positions.size()); });
 }
 
-std::uint64_t bytes_to_fetch(const Context& context, const Ledger&, const Candidate& c) {
-  Bytes bytes = c.chain->install_bytes;
-  if (!context.carries_files || !context.request.facts) return bytes.value;
-  const auto& files = c.entry->worker.model_files;
-  if (!std::binary_search(files.begin(), files.end(), context.model_file))
-    bytes += context.request.facts->weight_bytes.value_or(Bytes());
-  return bytes.value;
+std::uint64_t stages(const Context&, const Candidate& c, std::span<const Rated>) { return c.shape.pipeline; }
+
+// 0: one device, or all in one island. 1: islands are not told. 2: over islands. Of several workers, the worst.
+std::uint64_t interconnect(const Context& context, const Candidate&, std::span<const Rated> parts) {
+  if (!context.carries_interconnect) return 0;
+  std::uint64_t worst = 0;
+  for (const auto& [part, ledger] : parts) {
+    if (part->positions.size() < 2) continue;
+    const auto& devices = part->entry->worker.devices;
+    const auto& first = devices[part->positions.front()].island;
+    const bool same = std::all_of(
+        part->positions.begin(), part->positions.end(), [&](std::uint16_t p) { return devices[p].island == first; });
+    worst = std::max<std::uint64_t>(worst, !first ? 1 : same ? 0 : 2);
+  }
+  return worst;
+}
+
+std::uint64_t bytes_to_fetch(const Context& context, const Candidate&, std::span<const Rated> parts) {
+  return sum_of(parts, [&](const Part& part, const Ledger&) {
+    Bytes bytes = part.chain->install_bytes;
+    if (!context.carries_files || !context.request.facts) return bytes.value;
+    const auto& files = part.entry->worker.model_files;
+    if (!std::binary_search(files.begin(), files.end(), context.model_file))
+      bytes += context.request.facts->weight_bytes.value_or(Bytes());
+    return bytes.value;
+  });
 }
 
 // Spread: fewest replicas of this deployment on the worker, then fewest instances there, then on the chosen devices.
 // Binpack: least unclaimed memory on the worker's devices, so that full workers fill up first.
-std::uint64_t strategy(const Context& context, const Ledger& ledger, const Candidate& c) {
+std::uint64_t strategy(const Context& context, const Candidate&, std::span<const Rated> parts) {
   constexpr std::uint64_t kStep = 1U << 20;
-  if (context.strategy == fleet::Strategy::kBinpack) {
-    Bytes free = c.positions.empty() ? ledger.memory : Bytes();
-    if (!c.positions.empty())
-      for (const auto& device : ledger.devices) free += device;
-    return free.value;
-  }
-  std::uint64_t busiest = 0;
-  for (const auto p : c.positions) busiest = std::max<std::uint64_t>(busiest, ledger.instances[p]);
-  const std::uint64_t own = ledger.own + ledger.replicas;
-  return (own * kStep + own + ledger.others) * kStep + busiest;
+  return sum_of(parts, [&](const Part& part, const Ledger& ledger) {
+    if (context.strategy == fleet::Strategy::kBinpack) {
+      Bytes free = part.positions.empty() ? ledger.memory : Bytes();
+      if (!part.positions.empty())
+        for (const auto& device : ledger.devices) free += device;
+      return free.value;
+    }
+    std::uint64_t busiest = 0;
+    for (const auto p : part.positions) busiest = std::max<std::uint64_t>(busiest, ledger.instances[p]);
+    const std::uint64_t own = ledger.own + ledger.replicas;
+    return (own * kStep + own + ledger.others) * kStep + busiest;
+  });
 }
 
-std::uint64_t bytes_left(const Context&, const Ledger& ledger, const Candidate& c) {
-  if (c.positions.empty()) return ledger.memory.minus_or_zero(c.memory_claim).value;
-  Bytes left;
-  for (std::size_t i = 0; i < c.positions.size(); ++i)
-    left += ledger.devices[c.positions[i]].minus_or_zero(c.claims[i]);
-  return left.value;
+std::uint64_t bytes_left(const Context&, const Candidate&, std::span<const Rated> parts) {
+  return sum_of(parts, [](const Part& part, const Ledger& ledger) {
+    if (part.positions.empty()) return ledger.memory.minus_or_zero(part.memory_claim).value;
+    Bytes left;
+    for (std::size_t i = 0; i < part.positions.size(); ++i)
+      left += ledger.devices[part.positions[i]].minus_or_zero(part.claims[i]);
+    return left.value;
+  });
 }
 
 std::string ids_text(const Candidate& c) {
-  std::string text = c.entry->worker.id;
-  for (const auto p : c.positions) text += "/" + c.entry->worker.devices[p].id;
+  std::string text;
+  each_part(c, [&](const Part& part) {
+    text += (text.empty() ? "" : ", ") + part.entry->worker.id;
+    for (const auto p : part.positions) text += "/" + part.entry->worker.devices[p].id;
+  });
   return text;
 }
 
-int compare_ids(const Candidate& a, const Candidate& b) {
+int compare_ids(const Part& a, const Part& b) {
   if (const int w = a.entry->worker.id.compare(b.entry->worker.id); w != 0) return w;
   for (std::size_t i = 0; i < a.positions.size() && i < b.positions.size(); ++i) {
     const auto& x = a.entry->worker.devices[a.positions[i]].id;
@@ -81,9 +111,16 @@ int compare_ids(const Candidate& a, const Candidate& b) {
   return a.positions.size() < b.positions.size() ? -1 : a.positions.size() > b.positions.size() ? 1 : 0;
 }
 
+int compare_ids(const Candidate& a, const Candidate& b) {
+  if (const int first = compare_ids(static_cast<const Part&>(a), static_cast<const Part&>(b)); first != 0) return first;
+  for (std::size_t i = 0; i < a.more.size() && i < b.more.size(); ++i)
+    if (const int order = compare_ids(a.more[i], b.more[i]); order != 0) return order;
+  return a.more.size() < b.more.size() ? -1 : a.more.size() > b.more.size() ? 1 : 0;
+}
+
 }  // namespace
 
-struct KeyOrder::Part {
+struct KeyOrder::KeyPart {
   std::string_view name;
   Value value;
   bool ids;
@@ -92,12 +129,12 @@ struct KeyOrder::Part {
 
 KeyOrder::KeyOrder(const Policy& policy) {
   // The one place that knows the parts by name; a policy picks from these.
-  static constexpr std::array<Part, kKeyParts> kParts = {{
+  static constexpr std::array<KeyPart, kKeyParts> kParts = {{
       {"simulated", simulated, false, "0 a real worker, 1 one that only plays a machine"},
       {"engine_order", engine_order, false, "position of the engine in the request's or the catalog's order"},
       {"layers_on_devices", layers_on_host, false, "layers that stay on the host"},
-      {"workers", one, false, "workers used"},
-      {"tensor_groups_across_workers", zero, false, "tensor-parallel groups that cross workers"},
+      {"workers", worker_count, false, "workers used"},
+      {"tensor_groups_across_workers", groups_across, false, "tensor-parallel groups that cross workers"},
       {"devices", device_count, false, "devices used"},
       {"stages", stages, false, "pipeline stages"},
       {"interconnect", interconnect, false, "0 one island, 1 not known, 2 across islands"},
@@ -107,7 +144,7 @@ KeyOrder::KeyOrder(const Policy& policy) {
       {"ids", nullptr, true, "worker id, device ids"},
   }};
   for (const auto& name : policy.plan_key) {
-    const auto at = std::find_if(kParts.begin(), kParts.end(), [&](const Part& p) { return p.name == name; });
+    const auto at = std::find_if(kParts.begin(), kParts.end(), [&](const KeyPart& p) { return p.name == name; });
     if (at == kParts.end() || parts_.size() == kKeyParts)
       unknown_.push_back(name);
     else
@@ -119,19 +156,25 @@ KeyOrder::KeyOrder(const Policy& policy) {
 /// Before the number of devices, only parts that are equal on one worker or favour layers on devices.
 bool KeyOrder::devices_decide() const {
   bool layers_seen = false;
-  for (const Part* part : parts_) {
+  for (const KeyPart* part : parts_) {
     if (part->name == "devices") return layers_seen;
     layers_seen = layers_seen || part->name == "layers_on_devices";
     const bool same_on_a_worker = part->value == simulated || part->value == engine_order ||
-                                  part->value == layers_on_host || part->value == one || part->value == zero;
+                                  part->value == layers_on_host || part->value == worker_count ||
+                                  part->value == groups_across;
     if (!same_on_a_worker) return false;
   }
   return false;
 }
 
 void KeyOrder::fill(const Context& context, const Ledger& ledger, Candidate& candidate) const {
+  const Rated whole{&candidate, &ledger};
+  fill(context, std::span(&whole, 1), candidate);
+}
+
+void KeyOrder::fill(const Context& context, std::span<const Rated> parts, Candidate& candidate) const {
   for (std::size_t i = 0; i < parts_.size(); ++i)
-    candidate.key[i] = parts_[i]->ids ? 0 : parts_[i]->value(context, ledger, candidate);
+    candidate.key[i] = parts_[i]->ids ? 0 : parts_[i]->value(context, candidate, parts);
 }
 
 bool KeyOrder::before(const Candidate& a, const Candidate& b) const {

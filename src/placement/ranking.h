@@ -2,6 +2,7 @@
 // The order of plans: a lexicographic integer key, part by part, never summed, never normalised over the candidates
 // (DESIGN §1). Policy::plan_key names the parts; each is one function here.
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,13 @@ class KeyOrder {
   /// Unknown names in policy.plan_key are ignored and listed in `unknown`.
   explicit KeyOrder(const Policy& policy);
 
+  /// A part with the figures of its worker.
+  struct Rated {
+    const Part* part = nullptr;
+    const Ledger* ledger = nullptr;
+  };
   void fill(const Context& context, const Ledger& ledger, Candidate& candidate) const;
+  void fill(const Context& context, std::span<const Rated> parts, Candidate& candidate) const;
   /// True when `a` ranks before `b`. The part "ids" compares worker id, then device ids.
   [[nodiscard]] bool before(const Candidate& a, const Candidate& b) const;
   [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
@@ -26,8 +33,8 @@ class KeyOrder {
 
  private:
   [[nodiscard]] bool devices_decide() const;
-  struct Part;
-  std::vector<const Part*> parts_;
+  struct KeyPart;
+  std::vector<const KeyPart*> parts_;
   std::vector<std::string> unknown_;
   bool one_device_wins_ = false;
 };

@@ -262,10 +262,11 @@ void add_unused(fleet::Report& report, const Context& context, const std::vector
     const std::string worker = ref.substr(0, slash), device = ref.substr(slash + 1);
     bool used = false;
     for (const auto& c : chosen)
-      for (const auto p : c.positions) {
-        const auto& w = c.entry->worker;
-        used = used || ((w.name == worker || w.id == worker) && w.devices[p].id == device);
-      }
+      each_part(c, [&](const Part& part) {
+        const auto& w = part.entry->worker;
+        for (const auto p : part.positions)
+          used = used || ((w.name == worker || w.id == worker) && w.devices[p].id == device);
+      });
     if (used) continue;
     report.unused_devices.push_back(ref);
     const auto* entry = context.snapshot.find_by_name(worker);
@@ -275,6 +276,14 @@ void add_unused(fleet::Report& report, const Context& context, const std::vector
   }
   for (const auto& name : context.request.accept)
     if (!context.used_accept.contains(name)) report.unused_accept.push_back(name);
+}
+
+// Why the replicas that are missing could not lie on several workers either.
+void add_over_workers(fleet::Report& report, const Context& context, const Search::Placement& placed) {
+  for (const auto& outcome : placed.over_workers) report.request.push_back(to_result(RuleId::kLayout, outcome));
+  const bool off = context.request.restriction.across_workers && !context.policy.over_workers;
+  if (off && placed.chosen.size() < context.request.replicas)
+    report.request.push_back(to_result(RuleId::kLayout, RuleOutcome::reject(Reason::kOverWorkersOff)));
 }
 
 enum class Among { kAdmitted, kAll };
@@ -312,7 +321,7 @@ ChainView full_chain(const WorkerEval& worker, const Judgement& j) {
   return chain;
 }
 
-fleet::Report make_report(const Context& context, const Search& search, const std::vector<Candidate>& chosen) {
+fleet::Report make_report(const Context& context, const Search& search, const Search::Placement& placed) {
   fleet::Report report;
   report.policy = context.policy.name;
   report.defaults = context.defaults;
@@ -331,7 +340,8 @@ fleet::Report make_report(const Context& context, const Search& search, const st
     if (general == nullptr || context.options.size() == 1) add_lines(report, search, option, o);
     add_counts(report, search, option, o);
   }
-  add_unused(report, context, chosen);
+  add_over_workers(report, context, placed);
+  add_unused(report, context, placed.chosen);
   for (const auto& name : search.order().unknown())
     report.notes.push_back(fmt::format("plan_key: there is no part \"{}\"", name));
   if (context.snapshot.size() == 0) report.notes.emplace_back("the fleet has no workers: add one with `berth worker`");

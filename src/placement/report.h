@@ -6,7 +6,7 @@
 
 namespace berth::placement {
 
-fleet::Report make_report(const Context& context, const Search& search, const std::vector<Candidate>& chosen);
+fleet::Report make_report(const Context& context, const Search& search, const Search::Placement& placed);
 /// One sentence: the verdict, the count, and where or why not.
 std::string make_summary(const Context& context, const fleet::Decision& decision);
 /// All outcomes of one judgement in chain order, gate included; points into worker and judgement.

@@ -5,6 +5,8 @@
 #include <deque>
 #include <numeric>
 
+#include "placement/across.h"
+
 namespace berth::placement {
 namespace {
 
@@ -19,7 +21,7 @@ std::vector<std::uint64_t> memo_key(const Ledger& ledger) {
 
 }  // namespace
 
-void deduct(Ledger& ledger, const Candidate& c) {
+void deduct(Ledger& ledger, const Part& c) {
   Bytes pool = c.memory_claim;
   for (std::size_t i = 0; i < c.positions.size(); ++i) {
     auto& device = ledger.devices[c.positions[i]];
@@ -175,12 +177,23 @@ Search::Placement Search::place() {
     }
     for (auto& c : found) result.chosen.push_back(std::move(c));
   };
-  round(false);
+  Across across(*this, context_);
+  const auto all_rounds = [&](bool uncertain) {
+    round(uncertain);
+    if (result.chosen.size() == asked) return;
+    const auto missing = static_cast<std::uint32_t>(asked - result.chosen.size());
+    for (auto& c : across.place(ledgers, missing, uncertain)) result.chosen.push_back(std::move(c));
+  };
+  all_rounds(false);
+  result.over_workers = across.shortfalls();
   if (result.chosen.size() < asked && context_.accepts(Reason::kMemoryUncertain)) {
     const std::size_t before = result.chosen.size();
-    round(true);
+    all_rounds(true);
     if (result.chosen.size() > before) context_.used_accept.emplace(reason_name(Reason::kMemoryUncertain));
   }
+  if (result.chosen.size() == asked) result.over_workers.clear();
+  result.unknown = across.unknown();
+  limit_ = limit_ || across.limited();
   // Under `use: all` the selection stands or falls as a whole.
   if (context_.group_size > 0 && result.chosen.size() < asked) result.chosen.clear();
   result.search_limit = limit_ && result.chosen.size() < asked;

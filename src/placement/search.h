@@ -55,10 +55,14 @@ class Search {
     std::vector<Candidate> chosen;
     bool search_limit = false;
     std::uint64_t steps = 0;
+    bool unknown = false;                   // a plan over several workers could not be judged
+    std::vector<RuleOutcome> over_workers;  // what such plans lacked
   };
   /// Places up to request.replicas; with `accept: memory_uncertain` a second round claims `expected`.
   Placement place();
 
+  /// Nothing static rules out what the chain is about on this worker, and nothing is unknown.
+  [[nodiscard]] bool admits(const WorkerEval& worker, const StaticChain& chain) const;
   /// Whether one replica would find a place on this worker with that ledger.
   bool fits_on(const WorkerEval& worker, const Ledger& ledger);
 
@@ -108,8 +112,8 @@ class Search {
   bool limit_ = false;
 };
 
-/// Takes the candidate's claims off the ledger.
-void deduct(Ledger& ledger, const Candidate& candidate);
+/// Takes the claims of a part off the ledger of its worker.
+void deduct(Ledger& ledger, const Part& part);
 /// The devices of `type` on this worker that the restriction admits, most allocatable first, then id.
 Few<std::uint16_t> usable_devices(const Context& context,
                                   const WorkerEntry& entry,

@@ -75,6 +75,8 @@ void add_options(Context& context) {
     };
     option.ranks = knows("tensor_parallel");
     option.pipeline = knows("pipeline_parallel");
+    if (knows("over_workers_evenly")) option.over_workers = OverWorkers::kEvenly;
+    if (knows("over_workers")) option.over_workers = OverWorkers::kFreely;
     context.options.push_back(std::move(option));
   }
   std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {

@@ -79,6 +79,9 @@ class Estimates {
   std::string error_;
 };
 
+/// Whether a replica of an engine may lie on several workers, and whether each must then hold as many ranks.
+enum class OverWorkers { kNo, kEvenly, kFreely };
+
 /// One engine that the request may run on, in the order of the plan key.
 struct Option {
   const Engine* engine = nullptr;
@@ -87,6 +90,7 @@ struct Option {
   Settings settings;                  // complete for this engine
   bool ranks = false;                 // its layouts have tensor-parallel ranks
   bool pipeline = false;              // and pipeline stages
+  OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
 };
 

@@ -46,12 +46,20 @@ struct Candidate : Part {
   const Option* option = nullptr;
   std::string_view layout;
   Shape shape;
+  std::vector<Part> more;           // on further workers
+  std::uint32_t groups_across = 0;  // tensor-parallel groups that cross workers
   std::uint32_t offload_layers = 0;
   std::uint32_t total_layers = 0;
   double utilization = 0;  // engines that take a share; 0 otherwise
   bool uncertain = false;  // claims are `expected`, by consent
   Key key{};               // in the order of Policy::plan_key
 };
+
+template <class F>
+void each_part(const Candidate& c, F&& f) {
+  f(static_cast<const Part&>(c));
+  for (const auto& part : c.more) f(part);
+}
 
 /// What the answer is for: strategies may leave out what nobody reads.
 enum class Purpose {

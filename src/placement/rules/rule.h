@@ -85,6 +85,8 @@ enum class Reason : std::uint8_t {
   kNoCpuOffload,
   kHeadsNotDivisible,
   kTooFewLayers,
+  kOverWorkersShort,
+  kOverWorkersOff,
   kFactsMissing,
   kFreeMemory,
   kMemoryUncertain,
