@@ -20,10 +20,11 @@ Sat tensor(Sat cells, Sat elements, std::uint32_t bytes_32, bool on_device) {
 
 Sat attention_kv(const LlamaModel::Shape& s, const LayerShape& layer, bool on_device) {
   const Sat cells = (layer.windowed ? s.cells_swa : s.cells) * s.streams;
-  if (s.kv_lora > Sat(0)) return tensor(cells, s.kv_lora + s.rope, s.key_bytes_32, on_device);
+  const Sat indexer = tensor(cells, s.indexer, s.key_bytes_32, on_device);
+  if (s.kv_lora > Sat(0)) return tensor(cells, s.kv_lora + s.rope, s.key_bytes_32, on_device) + indexer;
   const Sat heads = layer.kv_heads;
-  return tensor(cells, heads * s.key, s.key_bytes_32, on_device) +
-         tensor(cells, heads * s.value, s.value_bytes_32, on_device);
+  return tensor(cells, heads * (layer.windowed ? s.window_key : s.key), s.key_bytes_32, on_device) +
+         tensor(cells, heads * (layer.windowed ? s.window_value : s.value), s.value_bytes_32, on_device) + indexer;
 }
 
 std::string element(std::uint32_t bytes_32) {
@@ -32,7 +33,7 @@ std::string element(std::uint32_t bytes_32) {
 }
 
 struct Group {
-  Sat layers, heads, cells;
+  Sat layers, heads, cells, key, value;
   std::string_view note;
 };
 
@@ -41,6 +42,14 @@ void add_attention(Terms& terms, const LlamaModel::Shape& s, const Group& g) {
   const std::string streams = s.streams > Sat(1) ? fmt::format("{} streams × ", grouped(s.streams.value)) : "";
   const std::string tokens = fmt::format("{}{} tokens{}", streams, grouped(g.cells.value), g.note);
   const Sat cells = g.cells * s.streams;
+  if (s.indexer > Sat(0)) {
+    terms.add(fmt::format("{} layers × {} × indexer {} × {}",
+                          grouped(g.layers.value),
+                          tokens,
+                          s.indexer.value,
+                          element(s.key_bytes_32)),
+              g.layers * cells * s.indexer * Sat(s.key_bytes_32) / 32);
+  }
   if (s.kv_lora > Sat(0)) {
     terms.add(fmt::format("{} layers × {} × ({} + {}) × {}",
                           grouped(g.layers.value),
@@ -56,14 +65,14 @@ void add_attention(Terms& terms, const LlamaModel::Shape& s, const Group& g) {
                                   : fmt::format("{} × {} heads in {} layers", tokens, g.heads.value, g.layers.value);
   const Sat floats = cells * g.heads;
   if (s.key_bytes_32 == s.value_bytes_32) {
-    terms.add(fmt::format("{} × ({} + {}) × {}", heads, s.key.value, s.value.value, element(s.key_bytes_32)),
-              floats * (s.key + s.value) * Sat(s.key_bytes_32) / 32);
+    terms.add(fmt::format("{} × ({} + {}) × {}", heads, g.key.value, g.value.value, element(s.key_bytes_32)),
+              floats * (g.key + g.value) * Sat(s.key_bytes_32) / 32);
     return;
   }
-  terms.add(fmt::format("{} × keys {} × {}", heads, s.key.value, element(s.key_bytes_32)),
-            floats * s.key * Sat(s.key_bytes_32) / 32);
-  terms.add(fmt::format("{} × values {} × {}", heads, s.value.value, element(s.value_bytes_32)),
-            floats * s.value * Sat(s.value_bytes_32) / 32);
+  terms.add(fmt::format("{} × keys {} × {}", heads, g.key.value, element(s.key_bytes_32)),
+            floats * g.key * Sat(s.key_bytes_32) / 32);
+  terms.add(fmt::format("{} × values {} × {}", heads, g.value.value, element(s.value_bytes_32)),
+            floats * g.value * Sat(s.value_bytes_32) / 32);
 }
 
 }  // namespace
@@ -71,7 +80,7 @@ void add_attention(Terms& terms, const LlamaModel::Shape& s, const Group& g) {
 LayerKv layer_kv(const LlamaModel::Shape& s, const LayerShape& layer) {
   LayerKv kv;
   if (layer.recurrent) kv.host = kv.device = Sat(4) * s.sequences * (s.conv + s.state * s.inner);
-  if (!s.causal || (layer.recurrent && layer.kv_heads == 0)) return kv;
+  if (!s.causal || !layer.attention()) return kv;
   kv.host += attention_kv(s, layer, false);
   kv.device += attention_kv(s, layer, true);
   return kv;
@@ -80,8 +89,11 @@ LayerKv layer_kv(const LlamaModel::Shape& s, const LayerShape& layer) {
 std::string LlamaModel::Shape::kv_text(std::uint32_t from, std::uint32_t to, bool on_device) const {
   if (!causal) return "an encoder keeps no cache";
   Terms terms;
-  add_attention(terms, *this, {full.over(from, to), heads_full.over(from, to), cells, ""});
-  add_attention(terms, *this, {windowed.over(from, to), heads_windowed.over(from, to), cells_swa, " in the window"});
+  add_attention(terms, *this, {full.over(from, to), heads_full.over(from, to), cells, key, value, ""});
+  add_attention(
+      terms,
+      *this,
+      {windowed.over(from, to), heads_windowed.over(from, to), cells_swa, window_key, window_value, " in the window"});
   const Sat states = recurrent.over(from, to);
   terms.add(fmt::format("{} recurrent layers × {} sequences × 4 B × ({} + {} × {})",
                         states.value,

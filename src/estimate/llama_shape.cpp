@@ -30,8 +30,8 @@ Result<void> require(const fleet::ModelFacts& f, const std::vector<LayerShape>& 
   if (f.layer_weights.size() != layers.size()) return missing("layer_weights");
   if (!f.input_weights_bytes) return missing("input_weights_bytes");
   if (!f.output_weights_bytes) return missing("output_weights_bytes");
-  const bool attention =
-      std::ranges::any_of(layers, [](const LayerShape& l) { return l.kv_heads > 0 || !l.recurrent; });
+  const bool told = !f.attention_layers.empty();
+  const bool attention = !told || std::ranges::any_of(layers, [](const LayerShape& l) { return l.attention(); });
   const bool recurrent = std::ranges::any_of(layers, [](const LayerShape& l) { return l.recurrent; });
   if (recurrent && !f.state_space) return missing("state_space");
   if (!attention) return {};
@@ -50,6 +50,9 @@ void set_widths(LlamaModel::Shape& s, const fleet::ModelFacts& f) {
   s.kv_heads = known(f.kv_heads);
   s.key = f.head_dim ? Sat(*f.head_dim) : s.d / s.heads;
   s.value = f.value_head_dim ? Sat(*f.value_head_dim) : s.key;
+  s.window_key = f.window_head_dim ? Sat(*f.window_head_dim) : s.key;
+  s.window_value = f.window_value_head_dim ? Sat(*f.window_value_head_dim) : s.value;
+  s.indexer = known(f.indexer_head_dim);
   s.vocab = known(f.vocab_size);
   // Without the lengths of the latent layout the cache holds whole keys and values.
   if (f.mla_key_head_dim) {
@@ -83,7 +86,7 @@ void set_context(LlamaModel::Shape& s, const fleet::ModelFacts& f) {
 }
 
 void add_layer(LlamaModel::Shape& s, const LayerShape& layer, const fleet::LayerWeights& weights) {
-  const bool attention = layer.kv_heads > 0 || !layer.recurrent;
+  const bool attention = layer.attention();
   const LayerKv kv = layer_kv(s, layer);
   s.weights_host.push(weights.host_bytes.value);
   s.weights_device.push(weights.device_bytes.value);

@@ -42,7 +42,8 @@ Frame frame_of(const Shape& s, std::span<const std::uint32_t> layers) {
   Frame f;
   f.slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, s.layers + 1));
   f.host_layers = std::min(s.layers + 1 - f.slots, s.layers);
-  const bool partial = f.slots > 0 && f.slots <= s.layers;
+  // Copies of a cache on the host are as rough a figure as copies of layers.
+  const bool partial = (f.slots > 0 && f.slots <= s.layers) || !s.options.kv_offload;
   f.pipeline = f.slots > s.layers && used > 1 && s.options.pipeline;
   f.margin = ComputeMargin{s.k.fitted, partial, s.kinds(0, s.layers).recurrent}.percent();
   return f;

@@ -114,7 +114,7 @@ inline PlannedBytes planned(const std::string& text) {
 
 inline Vector row_of(const std::vector<std::string>& f) {
   Vector v;
-  REQUIRE(f.size() == 15);
+  REQUIRE(f.size() == 16);
   v.model = f[1];
   v.options.context = small(f[2]);
   v.options.sequences = small(f[3]);
@@ -131,6 +131,7 @@ inline Vector row_of(const std::vector<std::string>& f) {
   v.host = planned(f[13]);
   if (f[14] != "-")
     for (const std::string& device : split(f[14], ',')) v.devices.push_back(planned(device));
+  v.options.kv_offload = f[15] == "1";
   REQUIRE(v.devices.size() == v.slots.size());
   return v;
 }
@@ -156,7 +157,7 @@ inline Vectors read_vectors() {
     if (fields[0] == "row") out.rows.push_back(row_of(fields));
   }
   REQUIRE(out.models.size() == 25);
-  REQUIRE(out.rows.size() == 566);
+  REQUIRE(out.rows.size() == 587);
   return out;
 }
 

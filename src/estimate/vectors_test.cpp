@@ -73,8 +73,8 @@ const Pairs& pairs() {
 
 struct Accuracy {
   std::size_t count = 0;
-  double median = 0, p90 = 0, max = 0;  // of |error|
-  double covered = 0;                   // share of rows whose high holds
+  double median = 0, p90 = 0, p95 = 0, max = 0;  // of |error|
+  double covered = 0;                            // share of rows whose high holds
 };
 
 template <class Select>
@@ -92,14 +92,20 @@ Accuracy accuracy(const std::vector<Pair>& all, Select&& select) {
   if (errors.empty()) return a;
   a.median = errors[errors.size() / 2];
   a.p90 = errors[errors.size() * 9 / 10];
+  a.p95 = errors[errors.size() * 95 / 100];
   a.max = errors.back();
   a.covered = static_cast<double>(covered) / static_cast<double>(errors.size());
   return a;
 }
 
 std::string text(const Accuracy& a) {
-  return fmt::format(
-      "n {} median {:.6f} p90 {:.5f} max {:.4f} covered {:.4f}", a.count, a.median, a.p90, a.max, a.covered);
+  return fmt::format("n {} median {:.6f} p90 {:.5f} p95 {:.5f} max {:.4f} covered {:.4f}",
+                     a.count,
+                     a.median,
+                     a.p90,
+                     a.p95,
+                     a.max,
+                     a.covered);
 }
 
 std::string architecture(const Pair& p) { return testing::vectors().models.at(p.vector->model).architecture; }
@@ -139,7 +145,7 @@ TEST_CASE("weights and KV cache of every plan are exact on the host") {
 TEST_CASE("llama and qwen: bytes per device lie as close to llama.cpp's plan as measured") {
   const Accuracy all = accuracy(pairs().devices, main_family);
   CAPTURE(text(all));
-  CHECK(all.count == 359);
+  CHECK(all.count == 369);
   CHECK(all.median <= 0.00001);
   CHECK(all.p90 <= 0.0015);
   CHECK(all.max <= 0.047);
@@ -149,10 +155,10 @@ TEST_CASE("llama and qwen: bytes per device lie as close to llama.cpp's plan as 
 TEST_CASE("llama and qwen with all layers on devices: at most 0.03 % off in nine of ten") {
   const Accuracy whole = accuracy(pairs().devices, [](const Pair& p) { return main_family(p) && !partial(p); });
   CAPTURE(text(whole));
-  CHECK(whole.count == 318);
+  CHECK(whole.count == 328);
   CHECK(whole.median <= 0.000001);
   CHECK(whole.p90 <= 0.0003);
-  CHECK(whole.max <= 0.0095);
+  CHECK(whole.max <= 0.0098);
 }
 
 TEST_CASE("llama and qwen with some layers on the host: at most 1.6 % off in nine of ten") {
@@ -167,7 +173,7 @@ TEST_CASE("llama and qwen with some layers on the host: at most 1.6 % off in nin
 TEST_CASE("all architectures: bytes per device lie as close to llama.cpp's plan as measured") {
   const Accuracy all = accuracy(pairs().devices, [](const Pair&) { return true; });
   CAPTURE(text(all));
-  CHECK(all.count == 681);
+  CHECK(all.count == 702);
   CHECK(all.median <= 0.00001);
   CHECK(all.p90 <= 0.003);
   CHECK(all.max <= 0.05);
@@ -177,20 +183,21 @@ TEST_CASE("all architectures: bytes per device lie as close to llama.cpp's plan 
 TEST_CASE("host bytes lie as close to llama.cpp's plan as measured") {
   const Accuracy family = accuracy(pairs().hosts, main_family);
   CAPTURE(text(family));
-  CHECK(family.count == 305);
+  CHECK(family.count == 315);
   CHECK(family.median <= 0.000001);
   CHECK(family.p90 <= 0.00003);
   CHECK(family.max <= 0.015);
   CHECK(family.covered == 1.0);
   const Accuracy all = accuracy(pairs().hosts, [](const Pair&) { return true; });
   CAPTURE(text(all));
-  CHECK(all.count == 566);
+  CHECK(all.count == 587);
   CHECK(all.p90 <= 0.0001);
   CHECK(all.max <= 0.015);
   CHECK(all.covered == 1.0);
 }
 
-TEST_CASE("an architecture that was never fitted is still covered by its wider interval") {
+TEST_CASE("an architecture that was never fitted is estimated nearly as well, and covered by its wider interval") {
+  // Every row with the coefficients of its architecture withheld; the others' never entered its estimate anyway.
   std::vector<Pair> devices;
   for (const Pair& known : pairs().devices) {
     const Vector& v = *known.vector;
@@ -205,9 +212,12 @@ TEST_CASE("an architecture that was never fitted is still covered by its wider i
   }
   const Accuracy all = accuracy(devices, [](const Pair&) { return true; });
   CAPTURE(text(all));
-  CHECK(all.count == 675);
-  CHECK(all.p90 <= 0.01);
-  CHECK(all.covered >= 0.97);
+  CHECK(all.count == 696);
+  CHECK(all.median <= 0.00003);
+  CHECK(all.p90 <= 0.004);
+  CHECK(all.p95 <= 0.009);
+  CHECK(all.max <= 0.05);
+  CHECK(all.covered >= 0.995);
 }
 
 }  // namespace berth::estimate

@@ -55,9 +55,12 @@ struct ModelFacts {
   std::optional<std::uint32_t> feed_forward_size;
   std::optional<std::uint32_t> vocab_size;
   std::optional<std::uint32_t> attention_heads;
-  std::optional<std::uint32_t> kv_heads;        // of the usual layer; see attention_layers where they differ
-  std::optional<std::uint32_t> head_dim;        // key length
-  std::optional<std::uint32_t> value_head_dim;  // value length; head_dim when absent
+  std::optional<std::uint32_t> kv_heads;               // of the usual layer; see attention_layers where they differ
+  std::optional<std::uint32_t> head_dim;               // key length
+  std::optional<std::uint32_t> value_head_dim;         // value length; head_dim when absent
+  std::optional<std::uint32_t> window_head_dim;        // of layers with a sliding window, where it differs
+  std::optional<std::uint32_t> window_value_head_dim;  // likewise
+  std::optional<std::uint32_t> indexer_head_dim;       // sparse attention: one more key of this length per token
   std::optional<std::uint32_t> max_context;
   std::optional<std::uint32_t> sliding_window;
   std::vector<AttentionLayers> attention_layers;  // empty: all `layers` are alike
@@ -101,6 +104,9 @@ DESCRIBE(ModelFacts,
          kv_heads,
          head_dim,
          value_head_dim,
+         window_head_dim,
+         window_value_head_dim,
+         indexer_head_dim,
          max_context,
          sliding_window,
          attention_layers,

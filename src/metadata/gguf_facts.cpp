@@ -38,24 +38,36 @@ constexpr std::string_view kEncoders[] = {"bert",
 
 /// Architectures whose pattern llama.cpp knows without a key. A window of one that is neither here nor has a pattern
 /// key is not used: its layers keep all tokens, which can only make the estimate too large.
+/// Source: the pattern, the window and the conditions with which llama.cpp b11434 loads each of them.
 struct KnownPattern {
   std::string_view architecture;
   SlidingPattern pattern;
   std::uint32_t window = 0;  // when the file has none
+  std::uint32_t forced = 0;  // instead of the file's
+  std::uint32_t layers = 0;  // only models with so many layers
 };
 constexpr KnownPattern kPatterns[] = {
-    {"gemma2", {2, false}, 0},
-    {"gemma3", {6, false}, 0},
-    {"gemma3n", {5, false}, 0},
-    {"gemma-embedding", {6, false}, 0},
-    {"cohere2", {4, false}, 0},
-    {"llama4", {4, false}, 8192},
-    {"gpt-oss", {2, false}, 0},
-    {"olmo2", {4, false}, 0},
-    {"exaone4", {4, false}, 0},
-    {"smallthinker", {4, true}, 0},
-    {"afmoe", {4, false}, 0},
+    {.architecture = "gemma2", .pattern = {2, false}, .window = 4096},
+    {.architecture = "gemma3", .pattern = {6, false}},
+    {.architecture = "gemma3n", .pattern = {5, false}},
+    {.architecture = "gemma-embedding", .pattern = {6, false}},
+    {.architecture = "cohere2", .pattern = {4, false}},
+    {.architecture = "cohere2moe", .pattern = {4, true}},
+    {.architecture = "llama4", .pattern = {4, false}, .window = 8192, .forced = 8192},
+    {.architecture = "gpt-oss", .pattern = {2, false}},
+    {.architecture = "olmo2", .pattern = {4, false}},
+    {.architecture = "exaone4", .pattern = {4, false}, .window = 4096, .layers = 64},
+    {.architecture = "exaone-moe", .pattern = {4, false}, .window = 128},
+    {.architecture = "smallthinker", .pattern = {4, true}, .forced = 4096},
+    {.architecture = "afmoe", .pattern = {4, false}},
+    {.architecture = "mellum", .pattern = {4, false}},
+    {.architecture = "modern-bert", .pattern = {3, true}},
+    {.architecture = "muse-glimmer", .pattern = {4, false}},
+    {.architecture = "plamo3", .pattern = {8, false}},
+    {.architecture = "laguna", .pattern = {4, true}},
 };
+/// Architectures whose window llama.cpp leaves unused although their files may tell one.
+constexpr std::string_view kWindowUnused[] = {"phi3"};
 
 std::optional<std::uint32_t> unless_zero(std::optional<std::uint32_t> value) {
   return value == 0U ? std::nullopt : value;
@@ -97,6 +109,12 @@ Result<void> read_attention(const GgufKeys& keys, ModelFacts& facts) {
   if (heads > 0 && facts.hidden_size) usual = *facts.hidden_size / heads;
   facts.head_dim = unless_zero(key_length ? key_length : usual);
   facts.value_head_dim = unless_zero(value_length ? value_length : usual);
+  TRY(const auto window_key, keys.number("attention.key_length_swa", kHeadDimMax));
+  TRY(const auto window_value, keys.number("attention.value_length_swa", kHeadDimMax));
+  TRY(const auto indexer, keys.number("attention.indexer.key_length", kHeadDimMax));
+  if (window_key != facts.head_dim) facts.window_head_dim = unless_zero(window_key);
+  if (window_value != facts.value_head_dim) facts.window_value_head_dim = unless_zero(window_value);
+  facts.indexer_head_dim = unless_zero(indexer);
   return {};
 }
 
@@ -128,8 +146,8 @@ Result<void> read_experts(const GgufKeys& keys, ModelFacts& facts) {
   return {};
 }
 
-/// The three families of state: state space, short convolution (a window of the hidden state), RWKV (shifted tokens
-/// and one matrix a head), the latter two in the terms of the first.
+/// The families of state: state space, delta attention (a matrix a head), short convolution (a window of the hidden
+/// state), RWKV (shifted tokens and one matrix a head), all in the terms of the first.
 Result<void> read_state(const GgufKeys& keys, ModelFacts& facts) {
   fleet::StateSpace state;
   TRY(const auto inner, keys.number("ssm.inner_size", kWidthMax));
@@ -140,8 +158,18 @@ Result<void> read_state(const GgufKeys& keys, ModelFacts& facts) {
   TRY(const auto short_conv, keys.number("shortconv.l_cache", kWidthMax));
   TRY(const auto rwkv_head, keys.number("wkv.head_size", kWidthMax));
   TRY(const auto rwkv_shift, keys.number("token_shift_count", kWidthMax));
+  TRY(const auto delta_head, keys.number("kda.head_dim", kHeadDimMax));
   const std::uint32_t hidden = facts.hidden_size.value_or(0);
-  if (inner.value_or(0) > 0) {
+  if (delta_head.value_or(0) > 0 && facts.attention_heads) {
+    // Windows of queries, keys and values, and a square matrix a head: groups such that inner + 2 × groups × state is
+    // three times inner.
+    constexpr std::uint32_t kKernelUsual = 4;
+    state = {.conv_kernel = conv.value_or(kKernelUsual),
+             .inner_size = static_cast<std::uint32_t>(
+                 std::min<std::uint64_t>(std::uint64_t{*facts.attention_heads} * *delta_head, kWidthMax)),
+             .state_size = *delta_head,
+             .group_count = *facts.attention_heads};
+  } else if (inner.value_or(0) > 0) {
     state = {.conv_kernel = conv.value_or(0),
              .inner_size = inner.value_or(0),
              .state_size = size.value_or(0),
@@ -176,6 +204,25 @@ Result<void> read_shape(const GgufKeys& keys, ModelFacts& facts) {
   return read_state(keys, facts);
 }
 
+/// How many layers at the end keep no cache: some read the cache of an earlier one, others predict further tokens and
+/// take no part unless asked for.
+struct LastLayers {
+  std::uint32_t sharing = 0;
+  std::uint32_t predicting = 0;
+};
+Result<LastLayers> last_layers(const GgufKeys& keys, const ModelFacts& facts) {
+  const std::uint32_t layers = facts.layers.value_or(0);
+  TRY(const auto sharing, keys.number("attention.shared_kv_layers", kLayersMax));
+  TRY(const auto predicting, keys.number("nextn_predict_layers", kLayersMax));
+  LastLayers last = {.sharing = sharing.value_or(0), .predicting = predicting.value_or(0)};
+  // Of this one llama.cpp gives a cache to the first 20, whatever the file says.
+  constexpr std::uint32_t kGemma3nCaches = 20;
+  if (facts.architecture == "gemma3n") last.sharing = layers - std::min(layers, kGemma3nCaches);
+  // A file of nothing but predicting layers is a draft model, in which they all work.
+  if (last.predicting >= layers) last.predicting = 0;
+  return last;
+}
+
 /// Which layers have a sliding window; empty: none.
 Result<std::vector<bool>> sliding_layers(const GgufKeys& keys, ModelFacts& facts) {
   TRY(auto window, keys.number("attention.sliding_window", kContextMax));
@@ -183,10 +230,12 @@ Result<std::vector<bool>> sliding_layers(const GgufKeys& keys, ModelFacts& facts
   const std::uint32_t layers = facts.layers.value_or(0);
   std::optional<SlidingPattern> pattern;
   for (const KnownPattern& known : kPatterns) {
-    if (known.architecture != facts.architecture) continue;
+    if (known.architecture != facts.architecture || (known.layers > 0 && known.layers != layers)) continue;
     pattern = known.pattern;
     if (!window && known.window > 0) window = known.window;
+    if (window > 0U && known.forced > 0) window = known.forced;
   }
+  if (std::ranges::find(kWindowUnused, facts.architecture) != std::end(kWindowUnused)) return std::vector<bool>();
   std::vector<bool> slides;
   if (keys.is_array(kPatternKey)) {
     TRY(const auto array, keys.per_layer(kPatternKey, layers, 1));
@@ -209,11 +258,13 @@ Result<void> read_layers(const GgufKeys& keys, const GgufWeights& weights, Model
   }
   if (kv_heads.empty()) kv_heads.resize(*facts.layers);
   TRY(const auto slides, sliding_layers(keys, facts));
+  TRY(const auto last, last_layers(keys, facts));
   std::vector<Layer> layers(*facts.layers);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerTensors& kind = weights.kinds[i];
-    layers[i].recurrent = kind.recurrent;
-    layers[i].kv_heads = kind.recurrent && !kind.keys ? 0 : kv_heads[i];
+    const bool cache = layers.size() - i > std::max(last.sharing, last.predicting);
+    layers[i].recurrent = kind.recurrent && layers.size() - i > last.predicting;
+    layers[i].kv_heads = !cache || (kind.recurrent && !kind.keys) ? 0 : kv_heads[i];
     layers[i].sliding_window = !slides.empty() && slides[i] && layers[i].kv_heads > 0;
   }
   facts.attention_layers = attention_rows(layers, facts.kv_heads.value_or(0));
@@ -232,6 +283,14 @@ Result<void> read_vocabulary(const GgufFile& file,
   if (*tokens > kVocabMax)
     return invalid(fmt::format("vocabulary of {} tokens, must be at most {}", *tokens, kVocabMax));
   facts.vocab_size = static_cast<std::uint32_t>(*tokens);
+  return {};
+}
+
+/// Layers that predict further tokens are not loaded.
+Result<void> drop_predicting(const GgufKeys& keys, GgufWeights& weights, const ModelFacts& facts) {
+  TRY(const auto last, last_layers(keys, facts));
+  for (std::size_t i = 0; i < last.predicting && i < weights.layers.size(); ++i)
+    weights.layers[weights.layers.size() - 1 - i] = {};
   return {};
 }
 
@@ -287,6 +346,7 @@ Result<ModelFacts> facts_from_gguf_shards(std::span<const GgufFile> shards) {
   TRY_VOID(check_shapes(shards, keys, facts));
   TRY_VOID(read_vocabulary(first, keys, weights, facts));
   TRY_VOID(read_layers(keys, weights, facts));
+  TRY_VOID(drop_predicting(keys, weights, facts));
   set_weights(std::move(weights), facts);
   return facts;
 }

@@ -58,9 +58,11 @@ struct LlamaModel::Shape {
   bool quantised_keys = false, quantised_values = false;
   std::uint32_t key_bytes_32 = 64, value_bytes_32 = 64;  // of 32 elements
   Sat d, ff, expert_ff, experts_used, heads, kv_heads, key, value, vocab;
-  Sat kv_lora, rope, mla_key;  // kv_lora > 0: multi-head latent attention
-  Sat state, inner, conv;      // conv: floats of the convolution's window per sequence
-  Sat channels;                // of the convolution
+  Sat window_key, window_value;  // of windowed layers
+  Sat indexer;                   // length of one more key per token, 0: none
+  Sat kv_lora, rope, mla_key;    // kv_lora > 0: multi-head latent attention
+  Sat state, inner, conv;        // conv: floats of the convolution's window per sequence
+  Sat channels;                  // of the convolution
   Sat cells, cells_swa, streams, tokens, sequences, outputs;
   Prefix weights_host, weights_device, kv_host, kv_device;
   Prefix full, windowed, recurrent;            // counts of layers of each kind
@@ -107,6 +109,7 @@ struct LayerShape {
   std::uint32_t kv_heads = 0;
   bool windowed = false;
   bool recurrent = false;
+  [[nodiscard]] bool attention() const { return kv_heads > 0; }
 };
 LayerKv layer_kv(const LlamaModel::Shape& shape, const LayerShape& layer);
 

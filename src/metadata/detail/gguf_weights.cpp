@@ -13,8 +13,24 @@ namespace berth::metadata::detail {
 
 namespace {
 
-/// Tensors that llama.cpp puts on the device of the output layer.
-bool is_output(std::string_view rest) { return rest.starts_with("output") || rest.starts_with("cls"); }
+/// Where a tensor outside the layers goes. Source: the layer kinds of llama.cpp's table of tensors.
+enum class Home { kInput, kFirstLayer, kOutput };
+constexpr std::string_view kInputTensors[] = {
+    "token_embd.weight", "position_embd.weight", "token_types.weight", "per_layer_token_embd.weight"};
+constexpr std::string_view kFirstLayerTensors[] = {"token_embd_norm",
+                                                   "rope_freqs",
+                                                   "rope_factors_long",
+                                                   "rope_factors_short",
+                                                   "per_layer_model_proj",
+                                                   "per_layer_proj_norm"};
+constexpr std::string_view kOutputTensors[] = {"output", "cls", "altup_", "dense_2", "dense_3", "hc_head", "fc."};
+
+Home home_of(std::string_view rest) {
+  const auto begins = [rest](std::string_view name) { return rest.starts_with(name); };
+  if (std::ranges::find(kInputTensors, rest) != std::end(kInputTensors)) return Home::kInput;
+  if (std::ranges::any_of(kFirstLayerTensors, begins)) return Home::kFirstLayer;
+  return std::ranges::any_of(kOutputTensors, begins) ? Home::kOutput : Home::kInput;
+}
 
 void note_kind(LayerTensors& kind, std::string_view rest) {
   // Layers with linear attention have a fused attn_qkv beside their ssm_ tensors, but keep no keys.
@@ -72,7 +88,13 @@ Result<GgufWeights> weigh(std::span<const GgufFile> shards, std::uint32_t layers
         return invalid(fmt::format(
             "tensor \"{}\" belongs to layer {}, but block_count is {}", printable(tensor.name), *place.layer, layers));
       }
-      if (is_output(place.rest)) {
+      const Home home = home_of(place.rest);
+      if (home == Home::kFirstLayer && layers > 0) {
+        weights.layers[0].host_bytes += host;
+        weights.layers[0].device_bytes += device;
+        continue;
+      }
+      if (home == Home::kOutput) {
         weights.output_host += host;
         weights.output_device += device;
         weights.has_output = weights.has_output || tensor.name == "output.weight";

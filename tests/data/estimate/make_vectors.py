@@ -9,11 +9,9 @@ model  name arch layers d ff experts_used expert_ff heads kv_heads key value kv_
        window conv,inner,state,groups kinds input output_device output_host layer_runs
        kinds: one letter a layer: f full attention, s sliding window, r recurrent, b recurrent and attention
        layer_runs: count:host:device:largest_tensor, comma separated
-row    model context sequences unified batch ubatch flash kv_type swa_full pipeline outputs slots host devices
+row    model context sequences unified batch ubatch flash kv_type swa_full pipeline outputs slots host devices kv_offload
        outputs: rows of logits, "all" for every row of a batch; slots: per device, comma separated, "-" for the CPU
        host, devices: weights:kv:compute, devices comma separated
-
-Left out: rows with --no-kv-offload, which berth never gives.
 """
 import json
 import struct
@@ -139,7 +137,7 @@ def row_line(vector, model):
     fields = [vector["model"], s["ctx"], s["n_parallel"], int(s["kv_unified"]), s["n_batch"], s["n_ubatch"],
               int(s["flash_attn"]), s["cache_type_k"], int(s["swa_full"]), int(s["pipeline_capable"]),
               "all" if every else s["n_outputs_max"], slots_of(s, model["block_count"]), parts(actual["host"]),
-              ",".join(map(parts, actual["devices"])) or "-"]
+              ",".join(map(parts, actual["devices"])) or "-", int(s["offload_kqv"])]
     return "\t".join(["row", *map(str, fields)])
 
 
@@ -151,8 +149,7 @@ def main():
     for name, model in models.items():
         print(model_line(name, model, data))
     for vector in measured["vectors"]:
-        if vector["settings"]["offload_kqv"]:
-            print(row_line(vector, models[vector["model"]]))
+        print(row_line(vector, models[vector["model"]]))
 
 
 main()
