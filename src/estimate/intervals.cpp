@@ -38,7 +38,7 @@ std::uint64_t ComputeMargin::percent() const {
   constexpr std::uint64_t kFitted = 5, kFittedRecurrent = 10, kFittedPartial = 30;
   constexpr std::uint64_t kUnknown = 20, kUnknownPartial = 50;
   if (!fitted) return partial ? kUnknownPartial : kUnknown;
-  if (partial) return kFittedPartial;
+  if (partial || handed_on) return kFittedPartial;
   return recurrent ? kFittedRecurrent : kFitted;
 }
 

@@ -45,7 +45,12 @@ Frame frame_of(const Shape& s, std::span<const std::uint32_t> layers) {
   // Copies of a cache on the host are as rough a figure as copies of layers.
   const bool partial = (f.slots > 0 && f.slots <= s.layers) || !s.options.kv_offload;
   f.pipeline = f.slots > s.layers && used > 1 && s.options.pipeline;
-  f.margin = ComputeMargin{s.k.fitted, partial, s.kinds(0, s.layers).recurrent}.percent();
+  const LayerKinds all = s.kinds(0, s.layers);
+  f.margin = ComputeMargin{.fitted = s.k.fitted,
+                           .partial = partial,
+                           .recurrent = all.recurrent,
+                           .handed_on = f.pipeline && !all.attention()}
+                 .percent();
   return f;
 }
 

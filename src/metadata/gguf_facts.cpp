@@ -160,15 +160,16 @@ Result<void> read_state(const GgufKeys& keys, ModelFacts& facts) {
   TRY(const auto rwkv_shift, keys.number("token_shift_count", kWidthMax));
   TRY(const auto delta_head, keys.number("kda.head_dim", kHeadDimMax));
   const std::uint32_t hidden = facts.hidden_size.value_or(0);
-  if (delta_head.value_or(0) > 0 && facts.attention_heads) {
+  const std::uint32_t heads = facts.attention_heads.value_or(0);
+  const std::uint32_t delta = delta_head.value_or(0);
+  if (delta > 0 && heads > 0) {
     // Windows of queries, keys and values, and a square matrix a head: groups such that inner + 2 × groups × state is
     // three times inner.
     constexpr std::uint32_t kKernelUsual = 4;
     state = {.conv_kernel = conv.value_or(kKernelUsual),
-             .inner_size = static_cast<std::uint32_t>(
-                 std::min<std::uint64_t>(std::uint64_t{*facts.attention_heads} * *delta_head, kWidthMax)),
-             .state_size = *delta_head,
-             .group_count = *facts.attention_heads};
+             .inner_size = static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{heads} * delta, kWidthMax)),
+             .state_size = delta,
+             .group_count = heads};
   } else if (inner.value_or(0) > 0) {
     state = {.conv_kernel = conv.value_or(0),
              .inner_size = inner.value_or(0),
@@ -258,7 +259,7 @@ Result<void> read_layers(const GgufKeys& keys, const GgufWeights& weights, Model
   }
   if (kv_heads.empty()) kv_heads.resize(*facts.layers);
   TRY(const auto slides, sliding_layers(keys, facts));
-  TRY(const auto last, last_layers(keys, facts));
+  TRY(const LastLayers last, last_layers(keys, facts));
   std::vector<Layer> layers(*facts.layers);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerTensors& kind = weights.kinds[i];
@@ -278,11 +279,11 @@ Result<void> read_vocabulary(const GgufFile& file,
   TRY(const auto vocab, keys.number("vocab_size", kVocabMax));
   facts.vocab_size = unless_zero(vocab);
   const GgufKeys tokenizer(file, "tokenizer.ggml");
-  const auto tokens = weights.embedding_rows ? weights.embedding_rows : tokenizer.array_length("tokens");
-  if (tokens.value_or(0) == 0) return {};
-  if (*tokens > kVocabMax)
-    return invalid(fmt::format("vocabulary of {} tokens, must be at most {}", *tokens, kVocabMax));
-  facts.vocab_size = static_cast<std::uint32_t>(*tokens);
+  const auto told = weights.embedding_rows ? weights.embedding_rows : tokenizer.array_length("tokens");
+  const std::uint64_t tokens = told.value_or(0);
+  if (tokens == 0) return {};
+  if (tokens > kVocabMax) return invalid(fmt::format("vocabulary of {} tokens, must be at most {}", tokens, kVocabMax));
+  facts.vocab_size = static_cast<std::uint32_t>(tokens);
   return {};
 }
 

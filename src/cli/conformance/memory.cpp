@@ -133,7 +133,8 @@ class Scoring {
   void add(const MemoryRow& row) {
     std::string trouble;
     if (auto done = estimate_row(row, trouble)) {
-      auto& group = groups_[models_.at(row.model).facts->architecture];
+      const auto& facts = models_.at(row.model).facts;
+      auto& group = groups_[facts ? facts->architecture : std::string(kUnknownArchitecture)];
       for (auto& s : *done) group.push_back(std::move(s));
       return;
     }

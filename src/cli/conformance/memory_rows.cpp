@@ -46,20 +46,23 @@ Result<std::vector<MemoryRow>> read_memory_rows(std::string_view json) {
 Result<MemorySettings> read_settings(const wire::RawJson& settings) {
   auto read = wire::from_json<MemorySettings>(settings.text, wire::Strictness::kStrict);
   if (!read) return not_supported(read.error().message);
-  if (read->split_mode != "layer" && read->split_mode != "none")
-    return not_supported(fmt::format("split_mode is \"{}\"", printable(read->split_mode)));
-  if (read->devices > kMemoryDevicesMax)
-    return not_supported(fmt::format("devices is {}, must be at most {}", read->devices, kMemoryDevicesMax));
-  if (read->n_gpu_layers < -1) return not_supported(fmt::format("n_gpu_layers is {}", read->n_gpu_layers));
-  if (!read->tensor_split) return read;
-  double sum = 0;
-  for (const double share : *read->tensor_split) {
-    if (!(share >= 0)) return not_supported("tensor_split holds a negative share");
-    sum += share;
+  MemorySettings s = std::move(*read);
+  if (s.split_mode != "layer" && s.split_mode != "none")
+    return not_supported(fmt::format("split_mode is \"{}\"", printable(s.split_mode)));
+  if (s.devices > kMemoryDevicesMax)
+    return not_supported(fmt::format("devices is {}, must be at most {}", s.devices, kMemoryDevicesMax));
+  if (s.n_gpu_layers < -1) return not_supported(fmt::format("n_gpu_layers is {}", s.n_gpu_layers));
+  if (s.tensor_split) {
+    const std::vector<double>& shares = *s.tensor_split;
+    double sum = 0;
+    for (const double share : shares) {
+      if (!(share >= 0)) return not_supported("tensor_split holds a negative share");
+      sum += share;
+    }
+    if (shares.size() > s.devices || !(sum > 0) || !std::isfinite(sum))
+      return not_supported("tensor_split does not divide over the devices");
   }
-  if (read->tensor_split->size() > read->devices || !(sum > 0) || !std::isfinite(sum))
-    return not_supported("tensor_split does not divide over the devices");
-  return read;
+  return s;
 }
 
 estimate::LlamaOptions options_of(const MemorySettings& s, std::uint32_t max_context) {

@@ -44,7 +44,7 @@ std::string refusal(const std::string& file, const std::string& headers = kHeade
   return report.error().message;
 }
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -71,7 +71,7 @@ TEST_CASE("rows without a file count as missing and as errors of 1") {
   CHECK(report.summary.device_total.median_abs == 1.0);
   CHECK(report.summary.host_total.min == 1.0);
   CHECK(report.summary.high_covers.share == 0.0);
-  CHECK(has(to_text(report), "qwen3-0.6b.gguf is not there"));
+  CHECK(mentions(to_text(report), "qwen3-0.6b.gguf is not there"));
 }
 
 TEST_CASE("a setting that is not understood is counted and named, never passed over") {
@@ -97,12 +97,13 @@ TEST_CASE("another plan is told from the recorded one") {
 }
 
 TEST_CASE("a bad file of rows is refused with the field") {
-  CHECK(has(refusal(changed("memory-vectors/1", "memory-vectors/9")), "$.kind is \"memory-vectors/9\""));
-  CHECK(has(refusal(changed("\"model\": \"qwen3-0.6b\"", "\"model\": \"../x\"")), "$.vectors[0].model is \"../x\""));
-  CHECK(has(refusal(changed("\"model\": \"qwen3-0.6b\"", "\"model\": 7")), "$.vectors[0].model"));
-  CHECK(has(refusal(changed("\"actual\"", "\"actually\"")), "$.vectors[0].actual.host holds no bytes"));
-  CHECK(has(refusal("tests/data/none.json"), "none.json"));
-  CHECK(has(refusal(kRows, "tests/data/none"), "--gguf-dir tests/data/none: no such folder"));
+  CHECK(mentions(refusal(changed("memory-vectors/1", "memory-vectors/9")), "$.kind is \"memory-vectors/9\""));
+  CHECK(
+      mentions(refusal(changed("\"model\": \"qwen3-0.6b\"", "\"model\": \"../x\"")), "$.vectors[0].model is \"../x\""));
+  CHECK(mentions(refusal(changed("\"model\": \"qwen3-0.6b\"", "\"model\": 7")), "$.vectors[0].model"));
+  CHECK(mentions(refusal(changed("\"actual\"", "\"actually\"")), "$.vectors[0].actual.host holds no bytes"));
+  CHECK(mentions(refusal("tests/data/none.json"), "none.json"));
+  CHECK(mentions(refusal(kRows, "tests/data/none"), "--gguf-dir tests/data/none: no such folder"));
 }
 
 TEST_CASE("layers are dealt over devices as the loader deals them") {

@@ -19,6 +19,7 @@ struct ComputeMargin {
   bool fitted = false;
   bool partial = false;    // some layers on the host
   bool recurrent = false;  // states in the graph
+  bool handed_on = false;  // states and nothing else, over several devices
   [[nodiscard]] std::uint64_t percent() const;
 };
 /// [bytes, bytes, bytes + percent]: the claim must hold, and the formula hardly ever lies above.
