@@ -2,14 +2,16 @@
 //
 // single_device    all layers on one device. Every device that holds them is a candidate.
 // several_devices  all layers over g ≥ 2 devices of one type. Layers are first dealt in proportion to what is
-//                  allocatable, then, if some device is too small for its share, filled greedily in order of size:
-//                  layers are contiguous and nearly equal, so a greedy fill uses the fewest devices.
+//                  allocatable, then, if some device is too small for its share, filled in order of size, then, for at
+//                  most 12 devices, by an exact search over all orders (deal.h).
 // partial_offload  as many layers as fit on one device, or on all of them together; the rest on the host.
 // cpu              no device.
 #include "placement/layouts/by_layers.h"
 
 #include <algorithm>
 #include <numeric>
+
+#include "placement/layouts/deal.h"
 
 namespace berth::placement {
 namespace {
@@ -61,51 +63,10 @@ bool try_split(const LayoutInput& input, Candidate& c, LayoutAnswer& answer, boo
   return false;
 }
 
-/// Deals `count` layers over the positions in proportion to what is allocatable there; evenly where nothing is.
-Few<std::uint32_t> in_proportion(const LayoutInput& input,
-                                 std::span<const std::uint16_t> positions,
-                                 std::uint32_t count) {
-  Few<std::uint32_t> layers(positions.size());
-  std::uint64_t room = 0, seen = 0;
-  for (const auto p : positions) room = sat_add(room, input.ledger.devices[p].value);
-  const bool evenly = room == 0;
-  if (evenly) room = positions.size();
-  std::uint32_t dealt = 0;
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    seen = sat_add(seen, evenly ? 1 : input.ledger.devices[positions[i]].value);
-    const auto upto = static_cast<std::uint32_t>(mul_div_ceil(count, seen, room));
-    layers[i] = std::min(upto, count) - std::min(dealt, std::min(upto, count));
-    dealt += layers[i];
-  }
-  return layers;
-}
-
-/// Fills devices in order, each with as many layers as it holds; the last takes the rest. Where the request fixes the
-/// number of devices, one layer is kept for each that follows.
-Few<std::uint32_t> filled(const LayoutInput& input, std::span<const std::uint16_t> positions, std::uint32_t count) {
-  const auto* model = input.option.estimates->llama();
-  Few<std::uint32_t> layers(positions.size());
-  std::uint32_t left = count;
-  const bool fixed = fixed_device_count(input.context).has_value();
-  for (std::size_t i = 0; i + 1 < positions.size() && left > 0; ++i) {
-    const Bytes room = input.ledger.devices[positions[i]];
-    const auto kept = fixed ? static_cast<std::uint32_t>(positions.size() - i - 1) : 0;
-    std::uint32_t low = 0, high = left - std::min(left, kept);
-    while (low < high) {
-      const std::uint32_t middle = low + (high - low + 1) / 2;
-      layers[i] = middle;
-      layers.back() = left - middle;
-      if (pick(model->device(layers, i, input.type.traits), input.uncertain) <= room)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-    layers[i] = low;
-    left -= low;
-    layers.back() = left;
-  }
-  layers.back() = left;
-  return layers;
+Few<Bytes> rooms_of(const LayoutInput& input, std::span<const std::uint16_t> positions) {
+  Few<Bytes> rooms;
+  for (const auto p : positions) rooms.push_back(input.ledger.devices[p]);
+  return rooms;
 }
 
 /// Devices without a layer are no part of a plan. False when the request fixes how many there are.
@@ -126,15 +87,27 @@ bool drop_unused(const LayoutInput& input, Candidate& c) {
 
 bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, LayoutAnswer& answer, bool keep) {
   const auto positions = c.positions;
+  const auto rooms = rooms_of(input, positions);
   c.offload_layers = count;
-  c.layers = in_proportion(input, c.positions, count);
+  c.layers = deal_in_proportion(rooms, count);
   if (try_split(input, c, answer, false) && drop_unused(input, c)) return true;
+  const bool all = fixed_device_count(input.context).has_value();
+  const DealInput deal{*input.option.estimates->llama(), input.type.traits, rooms, count, input.uncertain, all};
   c.positions = positions;
-  c.layers = filled(input, c.positions, count);
+  c.layers = deal_in_order(deal);
   if (try_split(input, c, answer, keep) && drop_unused(input, c)) return true;
-  // The last device also holds the output layer, so that the other way round may fit where this one does not.
+  const auto exact = deal_exactly(deal);
+  if (!exact && rooms.size() <= kExactDealMax) return false;
   c.positions.assign(positions.rbegin(), positions.rend());
-  c.layers = filled(input, c.positions, count);
+  if (exact) {
+    c.positions.clear();
+    for (const auto at : exact->order) c.positions.push_back(positions[at]);
+    c.layers = exact->layers;
+  } else {
+    // The last device also holds the output layer, so that the other way round may fit where this one does not.
+    const Few<Bytes> reversed(rooms.rbegin(), rooms.rend());
+    c.layers = deal_in_order({deal.model, deal.traits, reversed, count, deal.uncertain, all});
+  }
   return try_split(input, c, answer, false) && drop_unused(input, c);
 }
 
@@ -214,7 +187,7 @@ void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
       Candidate c = llama_candidate(input, "several_devices", total);
       c.positions.assign(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(g));
       if (hopeless) {
-        c.layers = in_proportion(input, c.positions, total);
+        c.layers = deal_in_proportion(rooms_of(input, c.positions), total);
         (void)try_split(input, c, answer, true);  // for what it lacks
         continue;
       }
