@@ -41,7 +41,7 @@ std::string cache_letters(const ModelFacts& facts) {
   std::string out;
   for (const auto& row : facts.attention_layers)
     out.append(row.count, row.kv_heads == 0 ? '-' : row.sliding_window ? 's' : 'f');
-  return out.empty() ? std::string(*facts.layers, 'f') : out;
+  return out.empty() ? std::string(facts.layers.value_or(0), 'f') : out;
 }
 
 }  // namespace
@@ -117,7 +117,7 @@ TEST_CASE("delta attention keeps windows of queries, keys and values and a matri
   add_layers(b);
   const ModelFacts f = read(b.pad());
   REQUIRE(f.state_space.has_value());
-  const auto& s = *f.state_space;
+  const fleet::StateSpace s = f.state_space.value_or(fleet::StateSpace());
   CHECK(s.inner_size == 128);
   CHECK(s.inner_size + 2 * s.group_count * s.state_size == 3 * s.inner_size);
   CHECK(s.inner_size * s.state_size == 128 * 128);
