@@ -195,7 +195,7 @@ EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec) {
   auto asked = to_request(spec, *view->snapshot);
   auto facts = facts_here(d, "local_path", asked);
   if (!facts) return refused(facts.error());
-  if (*facts) asked.facts = std::move(**facts);
+  if (auto& known = *facts) asked.facts = std::move(*known);
   auto request = d.reconciler.canonical(std::move(asked));
   if (!request) return refused(request.error());
   const auto decision = d.reconciler.decide(*request);

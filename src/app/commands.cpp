@@ -197,7 +197,7 @@ int server_command(cli::Context& context, const std::vector<std::string>& args) 
   log_args.declare(a);
   auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) return context.out(**help), cli::kExitOk;
+  if (const auto& page = *help) return context.out(*page), cli::kExitOk;
   start_log(log_args.json, log_args.debug);
   auto options = server_args.options(context.environment);
   if (!options) return context.misused(options.error());
@@ -254,7 +254,7 @@ int up_command(cli::Context& context, const std::vector<std::string>& args) {
       "--profile", profile, "simulated workers out of a fleet file, a worker file or a folder of them, to ask about");
   auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) return context.out(**help), cli::kExitOk;
+  if (const auto& page = *help) return context.out(*page), cli::kExitOk;
   if (auto ok = worker_args.check(); !ok) return context.misused(ok.error());
   start_log(log_args.json, log_args.debug);
   auto options = server_args.options(context.environment);
@@ -320,7 +320,7 @@ int worker_run_command(cli::Context& context, const std::vector<std::string>& ar
   log_args.declare(a);
   auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) return context.out(**help), cli::kExitOk;
+  if (const auto& page = *help) return context.out(*page), cli::kExitOk;
   if (server.empty()) return context.misused(invalid("--server is missing: the address that `berth server` prints"));
   if (auto ok = worker_args.check(); !ok) return context.misused(ok.error());
   start_log(log_args.json, log_args.debug);

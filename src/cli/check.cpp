@@ -134,8 +134,8 @@ int check_command(Context& context, const std::vector<std::string>& args) {
   flags.declare(arguments);
   const auto help = arguments.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   if (const auto ok = flags.validate(); !ok) return context.misused(ok.error());

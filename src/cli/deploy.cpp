@@ -61,8 +61,8 @@ int deploy_command(Context& context, const std::vector<std::string>& args) {
   flags.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   if (path.empty()) return context.misused(invalid("-f FILE is missing; see `berth deploy --help`"));

@@ -136,8 +136,8 @@ int describe_command(Context& context, const std::vector<std::string>& args) {
   flags.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   const auto server = Server::find(context, flags);

@@ -138,8 +138,8 @@ int get_command(Context& context, const std::vector<std::string>& args) {
   flags.server.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   if (const auto ok = check_use(flags); !ok) return context.misused(ok.error());
@@ -162,8 +162,8 @@ int delete_command(Context& context, const std::vector<std::string>& args) {
   flags.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   const auto server = Server::find(context, flags);

@@ -45,8 +45,8 @@ std::optional<int> parse(Context& context, Arguments& a, Action& action, const s
   action.server.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   const bool wants_name = action.verb != "ls" && action.verb != "token";

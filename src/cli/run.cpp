@@ -197,7 +197,7 @@ void take(const Context& context, Chat& chat, const std::string& data) {
     chat.error = "the server's stream is not understood: " + chunk.error().message;
     return;
   }
-  if (chunk->error) chat.error = chunk->error->message;
+  if (const auto& error = chunk->error) chat.error = error->message;
   if (chunk->usage) chat.usage = chunk->usage;
   for (const auto& choice : chunk->choices) {
     if (!choice.delta.content || choice.delta.content->empty()) continue;
@@ -210,14 +210,14 @@ void take(const Context& context, Chat& chat, const std::string& data) {
 
 /// Tokens as the server counts them; pieces of text where it does not tell.
 void tell_speed(const Context& context, const Chat& chat, Time start) {
-  const Time end = context.environment.now();
-  const double seconds = std::max(0.001, std::chrono::duration<double>(end - *chat.first).count());
+  const Time end = context.environment.now(), first = chat.first.value_or(end);
+  const double seconds = std::max(0.001, std::chrono::duration<double>(end - first).count());
   const std::uint64_t count = chat.usage ? chat.usage->completion_tokens : chat.pieces;
   context.err(fmt::format("{} {}, {:.1f} a second after the first; the first after {:.2f} s\n",
                           count,
                           chat.usage ? "tokens" : "pieces of text (the server did not count tokens)",
                           count == 0 ? 0.0 : static_cast<double>(count - 1) / seconds,
-                          std::chrono::duration<double>(*chat.first - start).count()));
+                          std::chrono::duration<double>(first - start).count()));
 }
 
 Result<void> ask(const Context& context,
@@ -311,8 +311,8 @@ int run_command(Context& context, const std::vector<std::string>& args) {
   flags.declare(a);
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   const auto status = run_model(context, flags);

@@ -74,8 +74,8 @@ Error problem(int status, const std::string& body) {
     if (code == Code::kInternal && !p->request_id.empty()) text += " (request " + p->request_id + ")";
     return fail(code_from_name(p->code).value_or(code), text);
   }
-  if (const auto c = wire::from_json<ChatChunk>(body, wire::Strictness::kLenient); c && c->error)
-    return fail(code, c->error->message);
+  if (const auto c = wire::from_json<ChatChunk>(body, wire::Strictness::kLenient))
+    if (const auto& error = c->error) return fail(code, error->message);
   constexpr std::size_t kShown = 200;
   return fail(code,
               fmt::format("the server answered {}: {}", status, printable(std::string_view(body).substr(0, kShown))));

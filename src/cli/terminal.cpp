@@ -37,7 +37,7 @@ bool set(const Environment& e, const char* name) {
 bool wants_utf8(const Environment& e) {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     if (!set(e, name)) continue;
-    const std::string value = to_lower(*e.variable(name));
+    const std::string value = to_lower(e.variable(name).value_or(""));
     return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
   }
   return false;

@@ -8,8 +8,8 @@ int version_command(Context& context, const std::vector<std::string>& args) {
   Arguments a("version", "Show the version.", {"berth version"});
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   context.out("berth " BERTH_VERSION "\n");

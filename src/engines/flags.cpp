@@ -160,7 +160,7 @@ class Reader {
       on = switch_value(*value);
     else if (!done() && is_value(words_[at_]) && switch_value(words_[at_].text))
       on = switch_value(words_[at_++].text);
-    if (!on) return invalid(fmt::format("flag {} is \"{}\", must be true or false", flag.name, *value));
+    if (!on) return invalid(fmt::format("flag {} is \"{}\", must be true or false", flag.name, value.value_or("")));
     out.off = *on == negated;
     return out;
   }

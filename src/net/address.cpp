@@ -97,13 +97,13 @@ awaitable<Result<std::vector<Address>>> resolve(std::string host, std::uint16_t 
         }
         lookup->done.notify();
       });
-  while (!lookup->result) {
+  for (;;) {
+    if (auto& found = lookup->result) co_return std::move(*found);
     if (co_await lookup->done.wait(deadline)) continue;
-    if (lookup->result) break;
+    if (auto& found = lookup->result) co_return std::move(*found);
     if (co_await task_cancelled()) co_return fail(Code::kCancelled, "cancelled");
     co_return fail(Code::kTimeout, fmt::format("no address for \"{}\" in time", host));
   }
-  co_return std::move(*lookup->result);
 }
 
 }  // namespace berth::net

@@ -48,7 +48,7 @@ awaitable<Result<void>> FrameChannel::Impl::flush(std::shared_ptr<Impl> self) {
   }
   self->writing = false;
   if (self->sending.capacity() > kReadBytes) self->sending = std::string();
-  if (self->broken) co_return *self->broken;
+  if (const auto& broken = self->broken) co_return *broken;
   co_return Result<void>{};
 }
 
@@ -61,7 +61,7 @@ awaitable<Result<void>> FrameChannel::Impl::put(std::shared_ptr<Impl> self,
     if (co_await task_cancelled()) co_return fail(Code::kCancelled, "cancelled");
     if (deadline.passed()) co_return fail(Code::kTimeout, "the peer does not take frames in time");
   }
-  if (self->broken) co_return *self->broken;
+  if (const auto& broken = self->broken) co_return *broken;
   append_frame(self->queued, type, payload);
   if (self->writing) co_return Result<void>{};
   co_return co_await flush(self);

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/assert.h"
 #include "net/deadline.h"
 
 namespace berth::net {
@@ -64,6 +65,7 @@ class WorkPool {
     std::optional<Result<T>> out;
     std::function<void()> call = [&out, &job] { out.emplace(job()); };
     CO_TRY_VOID(co_await run_void(std::move(call)));
+    ASSERT(out);
     co_return std::move(*out);
   }
 

@@ -42,14 +42,14 @@ long bio_control(BIO* bio, int command, long, void*) {
 }
 
 const BIO_METHOD* bio_method() {
-  static const BIO_METHOD* const method = [] {
+  static const BIO_METHOD* const kMethod = [] {
     BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "berth socket");
     BIO_meth_set_write(made, bio_write);
     BIO_meth_set_read(made, bio_read);
     BIO_meth_set_ctrl(made, bio_control);
     return made;
   }();
-  return method;
+  return kMethod;
 }
 
 using Attempt = Stream::Impl::Attempt;
@@ -79,7 +79,9 @@ Result<void> attach(Stream::Impl& impl, SSL_CTX* context) {
     BIO_free(bio);
     return fail(Code::kInternal, "no TLS session: " + openssl_reason());
   }
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(impl.fd())));
+  // OpenSSL keeps a pointer for the BIO's owner: the descriptor itself goes there, as its own socket BIO does.
+  BIO_set_data(bio,
+               reinterpret_cast<void*>(static_cast<std::intptr_t>(impl.fd())));  // NOLINT(performance-no-int-to-ptr)
   BIO_set_init(bio, 1);
   SSL_set_bio(impl.ssl.get(), bio, bio);
   return {};

@@ -73,10 +73,10 @@ Violation ReadinessChecker::check(const reconcile::View& view, const std::map<st
     if (!known_.insert(i.meta.id).second || found) continue;
     const auto& worker = i.spec.plan.workers.front().worker;
     const auto at = heard.find(worker);
-    const bool fresh = at != heard.end() && at->second.inventory && at->second.at &&
-                       now - *at->second.at < controllers::kHeartbeatLate;
-    const bool linked =
-        fresh && (!at->second.disconnected_at || now - *at->second.disconnected_at < controllers::kReconnectGrace);
+    const Heard last = at == heard.end() ? Heard() : at->second;
+    const auto since = [now](const std::optional<Time>& then) { return then ? now - *then : Duration(); };
+    const bool fresh = last.inventory && last.at && since(last.at) < controllers::kHeartbeatLate;
+    const bool linked = fresh && since(last.disconnected_at) < controllers::kReconnectGrace;
     if (!linked) found = fmt::format("{} was placed on {}, which was not ready", i.meta.name, worker);
   }
   return found;

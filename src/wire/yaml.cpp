@@ -9,6 +9,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include "base/assert.h"
 #include "base/text.h"
 #include "wire/codec_support.h"
 
@@ -179,6 +180,7 @@ class Builder final : public YAML::EventHandler {
       array->push_back(std::move(value));
       return;
     }
+    ASSERT(parent.key);
     parent.value.get_object().emplace(*parent.key, std::move(value));
     parent.key.reset();
   }
@@ -244,12 +246,12 @@ Result<void> run(Builder& builder, std::string_view text) {
     while (!builder.error() && parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& e) {
-    if (builder.error()) return *builder.error();
+    if (const auto& error = builder.error()) return *error;
     const int line = e.mark.line + 1;
     const std::string_view hint = indented_by_tab(text, line) ? "; tabs are not allowed for indentation" : "";
     return invalid(fmt::format("line {}: YAML: {}{}", line, printable(e.msg), hint));
   }
-  if (builder.error()) return *builder.error();
+  if (const auto& error = builder.error()) return *error;
   return {};
 }
 

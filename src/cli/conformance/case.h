@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/describe.h"
 #include "base/result.h"
@@ -312,6 +313,12 @@ struct Case {
   CaseExpected expected;
 };
 DESCRIBE(Case, schema, id, kind, filter, fleet, instances, model, model_facts, backend_catalog, expected);
+
+/// The model of a case that was converted: conversion refuses one without.
+inline const CaseModel& model_of(const Case& c) {
+  ASSERT(c.model);
+  return *c.model;
+}
 
 constexpr std::string_view kCaseSchema = "sched-case/1";
 /// Kinds whose answers berth compares.

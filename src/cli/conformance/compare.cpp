@@ -191,14 +191,15 @@ std::set<std::string> Comparison::rejected_by(const std::vector<std::string>& ou
   return rejected;
 }
 
-void Comparison::selected_workers(const CaseReason& reason, const std::vector<const fleet::RuleResult*>& rejects) {
+void Comparison::selected_workers(const CaseReason& reason,
+                                  std::uint64_t matched,
+                                  const std::vector<const fleet::RuleResult*>& rejects) {
   std::set<std::string> there;
   for (const auto& ref : world_.request.restriction.devices) there.insert(ref.substr(0, ref.find('/')));
   for (const auto* r : rejects)
     if (says_missing(*r, reason.code)) there.erase(r->args.at("worker"));
-  check(there.size() == *reason.matched,
-        fmt::format(
-            "{}: expected {} of the selected workers to exist, got {}", reason.code, *reason.matched, listed(there)));
+  check(there.size() == matched,
+        fmt::format("{}: expected {} of the selected workers to exist, got {}", reason.code, matched, listed(there)));
 }
 
 void Comparison::numbered_reason(const CaseReason& reason) {
@@ -211,7 +212,7 @@ void Comparison::numbered_reason(const CaseReason& reason) {
       return says_missing(*r, reason.code) && (!reason.missing || r->args.at("worker") == *reason.missing);
     });
     check(said, fmt::format("{}: nothing says that {} is missing", reason.code, reason.missing.value_or("a worker")));
-    if (reason.matched) selected_workers(reason, rejects);
+    if (reason.matched) selected_workers(reason, *reason.matched, rejects);
     return;
   }
   const std::string of = reason.worker.value_or("");

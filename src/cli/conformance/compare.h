@@ -44,7 +44,9 @@ class Comparison {
   void estimate(const CaseEstimate& wanted);
   void never_used(const std::vector<std::string>& names);
   void numbered_reason(const CaseReason& reason);
-  void selected_workers(const CaseReason& reason, const std::vector<const fleet::RuleResult*>& rejects);
+  void selected_workers(const CaseReason& reason,
+                        std::uint64_t matched,
+                        const std::vector<const fleet::RuleResult*>& rejects);
   [[nodiscard]] const CaseWorker* worker_named(const std::string& name) const;
   /// True when some reject says that a worker which is selected and is not there is missing.
   [[nodiscard]] bool says_missing(const fleet::RuleResult& result, const std::string& code) const;

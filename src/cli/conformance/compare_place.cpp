@@ -31,7 +31,7 @@ std::string text_of(const std::map<std::string, Bytes>& by_index) {
 /// fifth of them, and a footprint of the framework by the kind of model. Absent where it has another rule.
 /// Source: GPUStack's documentation of its scheduler, "VRAM estimation".
 std::optional<Bytes> published_estimate(const Case& c) {
-  const auto& model = *c.model;
+  const auto& model = model_of(c);
   const auto backend = model.backend_requested ? model.backend_requested : model.backend_resolved;
   const std::string engine = engine_id(backend.value_or(""));
   if (engine != "vllm" && engine != "sglang") return std::nullopt;

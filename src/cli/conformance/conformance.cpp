@@ -118,8 +118,8 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
   a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
-  if (*help) {
-    context.out(**help);
+  if (const auto& page = *help) {
+    context.out(*page);
     return kExitOk;
   }
   if (policy != "berth")

@@ -224,7 +224,7 @@ Result<std::string> to_task(const std::vector<std::string>& categories) {
 
 // The backend in force: what was asked for; a placement is told of the one that GPUStack settled on, too.
 std::optional<std::string> backend_of(const Case& c) {
-  const auto& model = *c.model;
+  const auto& model = model_of(c);
   if (model.backend_requested || c.kind != kKindSchedule) return model.backend_requested;
   return model.backend_resolved;
 }
@@ -238,7 +238,7 @@ Result<void> refuse_what_is_not_understood(const CaseModel& model) {
 }
 
 Result<fleet::Restriction> to_restriction(const Case& c) {
-  const auto& model = *c.model;
+  const auto& model = model_of(c);
   fleet::Restriction out;
   const bool clustered = std::any_of(
       c.fleet.workers.begin(), c.fleet.workers.end(), [](const CaseWorker& w) { return w.cluster_id.has_value(); });
@@ -259,7 +259,7 @@ Result<fleet::Restriction> to_restriction(const Case& c) {
 }
 
 Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog) {
-  const auto& model = *c.model;
+  const auto& model = model_of(c);
   TRY_VOID(refuse_what_is_not_understood(model));
   fleet::Request out;
   out.deployment = model.name;
@@ -301,7 +301,7 @@ Result<void> check_builds(const Case& c,
 std::string worker_id(std::int64_t id) { return fmt::format("worker-{:06}", id); }
 
 Result<fleet::WorkerState> worker_state(std::string_view state) {
-  const auto known = look_up(kStates, to_lower(state), "fleet.workers[].state");
+  auto known = look_up(kStates, to_lower(state), "fleet.workers[].state");
   if (!known) return not_understood("fleet.workers[].state", state);
   return known;
 }

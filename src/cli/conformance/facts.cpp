@@ -66,7 +66,8 @@ bool label_differs(const Facts& f) {
 }
 
 bool in_other_cluster(const Facts& f) {
-  return f.c.model->cluster_id && f.worker->cluster_id && *f.c.model->cluster_id != *f.worker->cluster_id;
+  const auto& asked = model_of(f.c).cluster_id;
+  return asked && f.worker->cluster_id && *asked != *f.worker->cluster_id;
 }
 
 bool devices_are_selected(const Facts& f) { return !f.restriction().devices.empty(); }
@@ -89,7 +90,8 @@ bool selected_is_missing(const Facts& f) {
 }
 
 bool engine_is_unknown(const Facts& f) {
-  return f.restriction().engine && f.world.catalog.find(*f.restriction().engine) == nullptr;
+  const auto& engine = f.restriction().engine;
+  return engine && f.world.catalog.find(*engine) == nullptr;
 }
 
 bool no_build_for_os(const Facts& f) { return !rows_of(f, false).empty() && rows_of(f, true).empty(); }
@@ -145,12 +147,12 @@ bool has_fewer_devices(const Facts& f) {
 }
 
 bool selection_is_uneven(const Facts& f) {
-  return f.c.model->gpu_selector && f.world.request.replicas > 0 &&
-         (f.c.model->gpu_selector->gpu_ids.size() % f.world.request.replicas != 0 ||
-          f.restriction().devices_per_replica.has_value());
+  const auto& selector = model_of(f.c).gpu_selector;
+  return selector && f.world.request.replicas > 0 &&
+         (selector->gpu_ids.size() % f.world.request.replicas != 0 || f.restriction().devices_per_replica.has_value());
 }
 
-bool offload_is_off(const Facts& f) { return f.c.model->cpu_offloading == false; }
+bool offload_is_off(const Facts& f) { return model_of(f.c).cpu_offloading == false; }
 
 bool needs_more(const Facts& f) {
   return f.result.needed && f.result.available && *f.result.needed > *f.result.available;
@@ -179,8 +181,8 @@ bool device_is_short(const Facts& f) {
 }
 
 bool host_is_short(const Facts& f) {
-  return needs_more(f) &&
-         *f.result.available <= f.worker->memory.total_bytes.minus_or_zero(f.worker->reserved.ram_bytes);
+  return needs_more(f) && f.result.available.value_or(Bytes()) <=
+                              f.worker->memory.total_bytes.minus_or_zero(f.worker->reserved.ram_bytes);
 }
 
 struct Check {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "wire/json.h"
@@ -211,6 +212,7 @@ awaitable<Result<void>> Agent::Impl::keep_key(const wire::Welcome& welcome) {
   std::optional<Result<void>> saved;
   std::function<void()> job = [&save, &saved] { saved.emplace(save()); };
   CO_TRY_VOID(co_await files.run_void(std::move(job)));
+  ASSERT(saved);
   CO_TRY_VOID(std::move(*saved));
   credentials = std::move(fresh);
   co_return Result<void>{};

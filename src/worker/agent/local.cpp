@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
 #include "base/log.h"
 
 namespace berth::worker {
@@ -51,8 +52,9 @@ net::awaitable<Result<void>> Local::begin() {
     picture = picture_of(supervisor_);
   };
   CO_TRY_VOID(co_await on_thread(std::move(job)));
-  if (!notes->has_value()) co_return notes->error();
-  for (const std::string& note : **notes) log::info("found at the start", {log::kv("note", note)});
+  ASSERT(notes);
+  CO_TRY(const auto found, std::move(*notes));
+  for (const std::string& note : found) log::info("found at the start", {log::kv("note", note)});
   publish(std::move(picture));
   co_return Result<void>{};
 }
@@ -102,6 +104,7 @@ net::awaitable<Result<Usage>> Local::look() {
   std::optional<Result<Usage>> usage;
   std::function<void()> job = [this, &usage] { usage.emplace(observer_.look()); };
   CO_TRY_VOID(co_await on_thread(std::move(job)));
+  ASSERT(usage);
   co_return std::move(*usage);
 }
 

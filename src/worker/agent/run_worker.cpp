@@ -42,8 +42,7 @@ Result<std::string> join_token(const WorkerOptions& options) {
   return std::string(trim(*text));
 }
 
-Result<fleet::Worker> simulated_worker(const WorkerOptions& options) {
-  fleet::Worker worker = *options.profile;
+fleet::Worker simulated_worker(fleet::Worker worker) {
   worker.simulated = true;
   worker.state = fleet::WorkerState::kReady;  // it is here; the server judges
   worker.state_reason.reset();
@@ -71,7 +70,7 @@ struct Parts {
 };
 
 Result<fleet::Worker> machine(const WorkerOptions& options, const engines::EngineCatalog& catalog) {
-  if (options.profile) return simulated_worker(options);
+  if (options.profile) return simulated_worker(*options.profile);
   TRY(Detection found, detect(detection(options), catalog));
   for (const std::string& note : found.notes) log::info("detection", {log::kv("note", note)});
   if (found.worker.engines && found.worker.engines->empty())

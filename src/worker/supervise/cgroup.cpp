@@ -68,7 +68,7 @@ std::optional<Cgroups> Cgroups::find(const std::string& root) {
 }
 
 Result<std::string> Cgroups::make(const std::string& name) const {
-  const std::string folder = base_ + "/" + name;
+  std::string folder = base_ + "/" + name;
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return system_error("cannot make cgroup " + folder, errno);
   return folder;
 }

@@ -56,8 +56,8 @@ std::optional<Failure> Supervisor::Impl::check_room(const Instance& instance, co
   }
   const Bytes available = now->memory_available_bytes.minus_or_zero(loading_memory);
   if (part.claim.memory_bytes > available) return refused("host memory:", part.claim.memory_bytes, available);
-  if (now->disk_free_bytes && part.claim.disk_bytes > *now->disk_free_bytes)
-    return refused("disk:", part.claim.disk_bytes, *now->disk_free_bytes);
+  if (const auto& free = now->disk_free_bytes; free && part.claim.disk_bytes > *free)
+    return refused("disk:", part.claim.disk_bytes, *free);
   for (const fleet::DeviceClaim& claim : part.claim.devices) {
     const auto device = std::find_if(now->devices.begin(), now->devices.end(), [&](const fleet::Device& candidate) {
       return candidate.id == claim.device;
@@ -129,7 +129,7 @@ Result<void> Supervisor::Impl::run(Instance& instance, const engines::LaunchSpec
   TRY(record.process.nonce, random_hex(16));
   record.ready_at.reset();
   // On disk before the start: an agent that dies in between finds the engine by its nonce.
-  TRY_VOID(store->save(record));
+  TRY_VOID(records().save(record));
   ::rename(record.log_file.c_str(), (record.log_file + ".1").c_str());  // the former run's log; none is fine
   instance.kernel_oom_kills = kernel_oom_kills();
   ProcessSpec spec;

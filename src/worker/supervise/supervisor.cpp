@@ -20,7 +20,7 @@ namespace {
 /// The first folder on the way to `path` that the user may not pass; by mode bits, which is what root's folders use.
 std::optional<std::string> closed_folder(const std::string& path, const EngineUser& user) {
   for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string folder = path.substr(0, slash);
+    std::string folder = path.substr(0, slash);
     struct stat info{};
     if (::stat(folder.c_str(), &info) == 0) {
       const unsigned bit = info.st_uid == user.uid ? 0100 : info.st_gid == user.gid ? 0010 : 0001;
@@ -66,7 +66,7 @@ Result<void> Supervisor::Impl::open() {
 
 void Supervisor::Impl::save(const InstanceRecord& record) {
   // The engine goes on either way; a lost record only costs adoption, and the next save may succeed.
-  if (const auto saved = store->save(record); !saved.has_value())
+  if (const auto saved = records().save(record); !saved.has_value())
     log::warn("record not saved", {log::kv("instance", record.instance), log::kv("error", saved.error().message)});
 }
 
@@ -202,7 +202,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(SupervisorOptions options
 }
 
 Result<std::vector<std::string>> Supervisor::adopt_all(Time now) {
-  TRY(RecordStore::Loaded loaded, impl_->store->load_all());
+  TRY(RecordStore::Loaded loaded, impl_->records().load_all());
   std::vector<std::string> notes = std::move(loaded.notes);
   for (InstanceRecord& record : loaded.records) impl_->adopt(std::move(record), now, notes);
   impl_->sweep_cgroups(notes);

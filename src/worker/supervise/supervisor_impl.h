@@ -6,6 +6,7 @@
 #include <list>
 #include <set>
 
+#include "base/assert.h"
 #include "base/rng.h"
 #include "worker/supervise/cgroup.h"
 #include "worker/supervise/exit_cause.h"
@@ -61,7 +62,11 @@ struct Supervisor::Impl {
   EngineProbe* probe = nullptr;
   Observer* observer = nullptr;
   Fd lock;
-  std::optional<RecordStore> store;
+  std::optional<RecordStore> store;  // from open() on
+  RecordStore& records() {
+    ASSERT(store);
+    return *store;
+  }
   EngineUser user;
   std::optional<Cgroups> cgroups;
   Rng rng{1};

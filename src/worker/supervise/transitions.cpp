@@ -366,7 +366,7 @@ void Supervisor::Impl::free_places(Instance& instance) {
   if (!record.work_dir.empty()) std::filesystem::remove_all(record.work_dir, error);
   if (error)
     log::warn("folder cannot be removed", {log::kv("path", record.work_dir), log::kv("error", error.message())});
-  if (const auto removed = store->remove(record.instance); !removed.has_value())
+  if (const auto removed = records().remove(record.instance); !removed.has_value())
     log::warn("record cannot be removed", {log::kv("error", removed.error().message)});
   instance.secret.clear();
   instance.record.port = 0;
