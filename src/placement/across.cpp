@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <set>
+
+#include "placement/detail/across_parts.h"
 
 namespace berth::placement {
 namespace {
-
-constexpr std::uint32_t kRanksAcrossMax = 64;  // tried unasked
 
 bool same_kind(const fleet::Device& a, const fleet::Device& b) {
   return a.vendor == b.vendor && a.framework == b.framework && a.name == b.name &&
@@ -53,37 +52,6 @@ class Largest {
 
 }  // namespace
 
-/// Devices of one kind on one worker.
-struct Across::Offer {
-  std::size_t worker = 0;  // in Search::workers()
-  const DeviceType* type = nullptr;
-  const StaticChain* chain = nullptr;
-  Few<std::uint16_t> usable;  // most allocatable first
-  std::uint32_t groups = 0;   // for one shape: how many fit, up to those needed
-};
-
-/// Offers that one replica may be made of: equal devices, one engine version.
-struct Across::Kind {
-  const fleet::Device* device = nullptr;
-  std::string version;
-  std::vector<Offer> offers;
-  std::size_t devices = 0;
-};
-
-/// A shape with what one rank takes.
-struct Across::Need {
-  Shape shape;
-  const estimate::RankEstimate* rank = nullptr;
-  Share share;
-  bool uncertain = false;
-
-  [[nodiscard]] std::uint32_t groups() const { return shape.pipeline * shape.data; }
-  [[nodiscard]] Bytes host(std::uint32_t ranks) const {
-    const Interval all = rank->host_for(ranks);
-    return uncertain ? all.expected : all.high;
-  }
-};
-
 Across::Across(Search& search, Context& context) : search_(search), context_(context) {
   if (!context.request.restriction.across_workers || !context.policy.over_workers) return;
   if (context.uneven.outcome == Outcome::kReject) return;
@@ -114,21 +82,6 @@ std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& le
   return kinds;
 }
 
-/// Calls `visit(shape)` for every shape that the request and the engine admit and that has devices enough.
-template <class F>
-void Across::each_shape(const Option& option, const Kind& kind, F&& visit) {
-  const Sizes sizes = sizes_of(context_);
-  const auto fixed = sizes.world();
-  const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(kind.devices, kRanksAcrossMax));
-  for (std::uint32_t ranks = std::max(fixed.value_or(2), 2U); ranks <= fixed.value_or(most); ++ranks) {
-    if (ranks > kind.devices) return;
-    for (const Shape& shape : shapes_of(sizes, option, ranks)) {
-      if (!sizes.tensor && !sizes.ranks && shape.tensor > kRanksMax) continue;
-      if (!undivided(context_, option, shape)) visit(shape);
-    }
-  }
-}
-
 std::optional<Across::Need> Across::need_of(const Option& option,
                                             const Kind& kind,
                                             const Shape& shape,
@@ -142,19 +95,6 @@ std::optional<Across::Need> Across::need_of(const Option& option,
   need.share = share_of(kind.device->memory_total_bytes, bytes, option.settings.utilization);
   if (need.share.below_need || need.share.claim > kind.device->memory_total_bytes) return std::nullopt;
   return need;
-}
-
-template <class F>
-void Across::each_need(const Ledgers& ledgers, bool uncertain, F&& visit) {
-  for (std::size_t i = 0; i < context_.options.size(); ++i) {
-    const Option& option = context_.options[i];
-    if (option.over_workers == OverWorkers::kNo) continue;
-    for (const auto& kind : kinds_of(i, ledgers)) {
-      each_shape(option, kind, [&](const Shape& shape) {
-        if (const auto need = need_of(option, kind, shape, uncertain)) visit(option, kind, *need);
-      });
-    }
-  }
 }
 
 Part Across::part_of(const Offer& offer, const Need& need, std::uint32_t ranks) const {
@@ -303,90 +243,6 @@ std::optional<Candidate> Across::best(const Ledgers& ledgers, bool uncertain) {
   });
   return best;
 }
-
-void Across::each_plan(const Ledgers& ledgers, bool uncertain, const Visit& visit) {
-  each_need(ledgers, uncertain, [&](const Option& option, const Kind& kind, const Need& need) {
-    const bool group = need.groups() == 1;
-    Need unit = need;
-    if (group) unit.shape = {1, need.shape.tensor, 1};  // dealt out by ranks
-    const auto offers = offers_for(option, kind, unit, ledgers);
-    std::vector<std::uint32_t> take(offers.size());
-    const std::function<void(std::size_t, std::uint32_t)> deal = [&](std::size_t i, std::uint32_t left) {
-      if (limited_) return;
-      if (left > 0 && i < offers.size()) {
-        for (std::uint32_t n = 0; n <= std::min(offers[i].groups, left); ++n) {
-          take[i] = n;
-          deal(i + 1, left - n);
-        }
-        take[i] = 0;
-        return;
-      }
-      if (left > 0) return;
-      std::set<std::uint32_t> sizes;
-      Candidate c = candidate(option, need, group ? "tensor_over_workers" : "over_workers");
-      c.groups_across = group ? 1 : 0;
-      for (std::size_t k = 0; k < i; ++k) {
-        if (take[k] == 0) continue;
-        sizes.insert(take[k]);
-        add_part(c, part_of(offers[k], need, take[k] * unit.shape.tensor));
-      }
-      const bool even = sizes.size() == 1;
-      if (c.more.empty() || (!even && (group || option.over_workers == OverWorkers::kEvenly))) return;
-      fill_key(c, ledgers);
-      visit(std::move(c));
-    };
-    deal(0, unit.groups());
-  });
-}
-
-class Across::Exhaust {
- public:
-  Exhaust(Across& across, std::uint32_t wanted, bool uncertain)
-      : across_(across), wanted_(wanted), uncertain_(uncertain) {}
-
-  std::vector<Candidate> run(const Ledgers& ledgers) {
-    descend(ledgers);
-    return std::move(best_);
-  }
-
- private:
-  void descend(const Ledgers& ledgers) {
-    if (++steps_ > across_.context_.policy.search_steps_max) across_.limited_ = true;
-    if (across_.limited_ || best_.size() == wanted_ || !seen_.insert(key(ledgers)).second) return;
-    std::vector<Candidate> plans;
-    across_.each_plan(ledgers, uncertain_, [&](Candidate c) {
-      if (++steps_ > across_.context_.policy.search_steps_max) across_.limited_ = true;
-      plans.push_back(std::move(c));
-    });
-    std::sort(
-        plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return across_.search_.order().before(a, b); });
-    for (auto& plan : plans) {
-      Ledgers rest = ledgers;
-      across_.take_off(rest, plan);
-      path_.push_back(std::move(plan));
-      if (path_.size() > best_.size()) best_ = path_;
-      descend(rest);
-      path_.pop_back();
-      if (across_.limited_ || best_.size() == wanted_) return;
-    }
-  }
-
-  [[nodiscard]] std::vector<std::uint64_t> key(const Ledgers& ledgers) const {
-    std::vector<std::uint64_t> out = {path_.size()};
-    for (const auto& ledger : ledgers) {
-      for (const auto& d : ledger.devices) out.push_back(d.value);
-      out.push_back(ledger.memory.value);
-    }
-    return out;
-  }
-
-  Across& across_;
-  std::uint32_t wanted_;
-  bool uncertain_;
-  std::uint64_t steps_ = 0;
-  std::vector<Candidate> path_, best_;
-  std::set<std::vector<std::uint64_t>> seen_;
-};
 
 std::vector<Candidate> Across::place(Ledgers& ledgers, std::uint32_t wanted, bool uncertain) {
   std::vector<Candidate> chosen;

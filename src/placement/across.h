@@ -75,7 +75,6 @@ class Across {
   void each_plan(const Ledgers& ledgers, bool uncertain, const Visit& visit);
   void note_short(const Option& option, const Kind& kind, const Need& need, std::uint64_t has);
 
-  /// Depth first through every way to place `wanted`; keeps the longest.
   class Exhaust;
 
   Search& search_;
