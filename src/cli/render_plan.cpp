@@ -15,7 +15,8 @@ std::string part_text(std::string name) {
   return name;
 }
 
-bool is_of(const fleet::MemoryPart& part, const std::string& device) {
+bool is_of(const fleet::MemoryPart& part, const std::string& worker, const std::string& device) {
+  if (!part.worker.empty() && part.worker != worker) return false;
   return part.device == device || (part.device.empty() && device != "host");
 }
 
@@ -36,6 +37,7 @@ std::string settings_text(const fleet::Plan& plan) {
     out.push_back(fmt::format("{} of {} layers on devices", *plan.offload_layers, *plan.total_layers));
   if (plan.kv_tokens) out.push_back(fmt::format("room for {} KV tokens", *plan.kv_tokens));
   if (plan.tensor_parallel > 1) out.push_back(fmt::format("tensor parallel {}", plan.tensor_parallel));
+  if (plan.pipeline_parallel > 1) out.push_back(fmt::format("pipeline parallel {}", plan.pipeline_parallel));
   return join(out, ", ");
 }
 
@@ -47,25 +49,25 @@ std::string engine_text(const std::string& engine, const std::string& version) {
 
 std::string layout_text(const fleet::Plan& plan) { return part_text(plan.layout); }
 
-Bytes need_of(const fleet::Plan& plan, const std::string& device) {
+Bytes need_of(const fleet::Plan& plan, const std::string& worker, const std::string& device) {
   Bytes sum;
   for (const auto& part : plan.memory)
-    if (is_of(part, device)) sum += part.high;
+    if (is_of(part, worker, device)) sum += part.high;
   return sum;
 }
 
 // Terms are rounded so that a reader who adds them up gets the printed total: all down, then those that lost most up
 // by one. Exact bytes stand in -v.
-std::string sum_of(const fleet::Plan& plan, const std::string& device) {
+std::string sum_of(const fleet::Plan& plan, const std::string& worker, const std::string& device) {
   struct Term {
     const fleet::MemoryPart* part;
     std::uint64_t shown;  // hundredths of a GiB
     std::uint64_t lost;   // bytes · 100 mod GiB
   };
   std::vector<Term> terms;
-  std::uint64_t total = rounded(need_of(plan, device)), shown = 0;
+  std::uint64_t total = rounded(need_of(plan, worker, device)), shown = 0;
   for (const auto& part : plan.memory) {
-    if (!is_of(part, device) || part.high.value == 0) continue;
+    if (!is_of(part, worker, device) || part.high.value == 0) continue;
     const std::uint64_t rest = part.high.value % kGiB * 100;
     terms.push_back({&part, (part.high.value / kGiB) * 100 + rest / kGiB, rest % kGiB});
     shown += terms.back().shown;
@@ -114,16 +116,13 @@ void Page::claims(const fleet::Plan& plan, const fleet::PlanWorker& part) {
     const auto& claim = part.claim.devices[i];
     const auto at = figures_.free.find({part.worker_name, claim.device});
     if (at != figures_.free.end() && at->second.unified) shared += claim.bytes;
-    std::string sum = sum_of(plan, claim.device);
+    std::string sum = sum_of(plan, part.worker_name, claim.device);
     if (plan.settings.utilization && !sum.empty()) sum = std::string(say("needs ", "需要 ")) + sum;
     claim_line(part.worker_name, claim.device, claim.bytes, sum);
   }
-  claim_line(part.worker_name,
-             "",
-             part.claim.memory_bytes + shared,
-             sum_of(plan, "host").empty() || shared.value == 0
-                 ? sum_of(plan, "host")
-                 : std::string(say("host ", "主机 ")) + sum_of(plan, "host"));
+  std::string host = sum_of(plan, part.worker_name, "host");
+  if (!host.empty() && shared.value > 0) host.insert(0, say("host ", "主机 "));
+  claim_line(part.worker_name, "", part.claim.memory_bytes + shared, host);
   if (shared.value > 0)
     line(fmt::format("{} {} + {} = {} B",
                      say("host and device share this memory:", "主机与设备共享内存："),
@@ -139,7 +138,9 @@ void Page::parts(const fleet::Plan& plan) {
   Table table({"PART", "WHERE", "LOW", "EXPECTED", "HIGH", "HOW"});
   for (const auto& p : plan.memory)
     table.add({part_text(p.name),
-               p.device.empty() ? "each device" : p.device,
+               p.device.empty()   ? "each device"
+               : p.worker.empty() ? p.device
+                                  : p.worker + "/" + p.device,
                std::to_string(p.low.value),
                std::to_string(p.expected.value),
                std::to_string(p.high.value),
@@ -160,7 +161,10 @@ void Page::plan(const fleet::Plan& plan, std::size_t number, std::size_t of) {
                        say("on", "于"),
                        join(workers, ", "),
                        layout_text(plan));
-  for (const auto& part : plan.workers) claims(plan, part);
+  for (const auto& part : plan.workers) {
+    if (plan.workers.size() > 1) line(part.worker_name, 2);
+    claims(plan, part);
+  }
   if (const auto text = settings_text(plan); !text.empty()) line(text, 4);
   for (const auto& w : plan.warnings)
     line(fmt::format("{} {}: {}",

@@ -223,11 +223,15 @@ void Page::fix(const fleet::Fix& fix, std::size_t number) {
   if (!fix.plan || fix.plan->workers.empty()) return;
   const auto& plan = *fix.plan;
   std::set<std::string> shown;
-  for (const auto& d : plan.workers.front().devices) {
-    const std::string sum = sum_of(plan, d);
-    if (!sum.empty() && shown.insert(sum).second) line(fmt::format("{}: {}", d, sum), 5);
+  for (const auto& part : plan.workers) {
+    const std::string at = plan.workers.size() > 1 ? part.worker_name + "/" : "";
+    for (const auto& d : part.devices) {
+      const std::string sum = sum_of(plan, part.worker_name, d);
+      if (!sum.empty() && shown.insert(sum).second) line(fmt::format("{}{}: {}", at, d, sum), 5);
+    }
+    const std::string sum = sum_of(plan, part.worker_name, "host");
+    if (!sum.empty()) line(fmt::format("{}{}: {}", at, say("host", "主机"), sum), 5);
   }
-  if (const auto sum = sum_of(plan, "host"); !sum.empty()) line(fmt::format("{}: {}", say("host", "主机"), sum), 5);
 }
 
 }  // namespace berth::cli::detail

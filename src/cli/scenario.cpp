@@ -41,6 +41,14 @@ class Comparison {
     check(wanted == got, fmt::format("{}: expected {}, got {}", what, wanted, got));
   }
 
+  static std::vector<std::string> devices_of(const fleet::Plan& plan) {
+    std::vector<std::string> out;
+    for (const auto& part : plan.workers)
+      for (const auto& device : part.devices)
+        out.push_back(plan.workers.size() > 1 ? part.worker_name + "/" + device : device);
+    return out;
+  }
+
   void plans(const std::vector<wire::ExpectPlan>& wanted, const std::vector<fleet::Plan>& got) {
     same("plans", std::to_string(wanted.size()), std::to_string(got.size()));
     for (std::size_t i = 0; i < std::min(wanted.size(), got.size()); ++i) {
@@ -50,10 +58,11 @@ class Comparison {
       if (!w.worker.empty()) same(at + ".worker", w.worker, p.workers.empty() ? "none" : p.workers.front().worker_name);
       if (!w.engine.empty()) same(at + ".engine", w.engine, p.engine);
       if (!w.layout.empty()) same(at + ".layout", w.layout, p.layout);
-      if (w.devices)
-        same(at + ".devices",
-             listed(*w.devices),
-             listed(p.workers.empty() ? std::vector<std::string>() : p.workers.front().devices));
+      if (w.devices) same(at + ".devices", listed(*w.devices), listed(devices_of(p)));
+      if (w.tensor_parallel)
+        same(at + ".tensor_parallel", std::to_string(*w.tensor_parallel), std::to_string(p.tensor_parallel));
+      if (w.pipeline_parallel)
+        same(at + ".pipeline_parallel", std::to_string(*w.pipeline_parallel), std::to_string(p.pipeline_parallel));
       if (w.offload_layers)
         same(at + ".offload_layers",
              std::to_string(*w.offload_layers),

@@ -353,8 +353,9 @@ std::string make_summary(const Context& context, const fleet::Decision& d) {
   if (d.verdict == fleet::Verdict::kFits) {
     const auto& plan = d.plans.front();
     const auto* engine = context.catalog.find(plan.engine);
-    std::string where = plan.workers.front().worker_name;
-    if (plan.workers.front().simulated) where += " (simulated)";
+    std::string where;
+    for (const auto& part : plan.workers)
+      where += (where.empty() ? "" : ", ") + part.worker_name + (part.simulated ? " (simulated)" : "");
     if (d.plans.size() > 1)
       where += fmt::format(" and {} more place{}", d.plans.size() - 1, d.plans.size() == 2 ? "" : "s");
     return fmt::format("fits: {} with {} on {}", count, engine == nullptr ? plan.engine : engine->title, where);

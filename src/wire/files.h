@@ -99,10 +99,12 @@ struct ExpectPlan {
   std::string worker;
   std::string engine;
   std::string layout;
-  std::optional<std::vector<std::string>> devices;
+  std::optional<std::vector<std::string>> devices;  // ids; "worker/id" of all parts where the plan has several workers
   std::optional<std::uint32_t> offload_layers;
+  std::optional<std::uint32_t> tensor_parallel;
+  std::optional<std::uint32_t> pipeline_parallel;
 };
-DESCRIBE(ExpectPlan, worker, engine, layout, devices, offload_layers);
+DESCRIBE(ExpectPlan, worker, engine, layout, devices, offload_layers, tensor_parallel, pipeline_parallel);
 
 struct Expect {
   std::optional<fleet::Verdict> verdict;

@@ -49,9 +49,9 @@ class Page {
 
 /// "weights 61.02 + KV cache 2.00 + compute 0.31 = 63.33 GiB" for one device of a plan, "host" for RAM; empty without
 /// parts. Highs, as they are what is claimed.
-std::string sum_of(const fleet::Plan& plan, const std::string& device);
+std::string sum_of(const fleet::Plan& plan, const std::string& worker, const std::string& device);
 /// Σ high of the same parts.
-Bytes need_of(const fleet::Plan& plan, const std::string& device);
+Bytes need_of(const fleet::Plan& plan, const std::string& worker, const std::string& device);
 std::string engine_text(const std::string& engine, const std::string& version);
 std::string layout_text(const fleet::Plan& plan);
 

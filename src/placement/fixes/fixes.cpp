@@ -61,12 +61,20 @@ class FixSearch {
 
   /// "fits on X with llama.cpp: 20.9 GiB of 146.50 GiB, …": the sum that makes it true.
   std::string where(const FleetSnapshot& snapshot, const Plan& plan) const {
-    const auto& part = plan.workers.front();
     const auto* engine = catalog_.find(plan.engine);
-    std::string text = fmt::format(": fits on {}{} with {}",
-                                   part.worker_name,
-                                   part.simulated ? " (simulated)" : "",
-                                   engine == nullptr ? plan.engine : engine->title);
+    std::string on;
+    for (const auto& part : plan.workers)
+      on += (on.empty() ? "" : ", ") + part.worker_name + (part.simulated ? " (simulated)" : "");
+    std::string text = fmt::format(": fits on {} with {}", on, engine == nullptr ? plan.engine : engine->title);
+    for (const auto& part : plan.workers)
+      text += sum_on(snapshot, part, plan.workers.size() > 1 ? part.worker_name + "/" : "");
+    return text;
+  }
+
+  static std::string sum_on(const FleetSnapshot& snapshot,
+                            const fleet::PlanWorker& part,
+                            const std::string& at_worker) {
+    std::string text;
     const auto* entry = snapshot.find(part.worker);
     if (entry == nullptr) return text;
     Bytes pool = part.claim.memory_bytes;
@@ -75,7 +83,8 @@ class FixSearch {
       if (at == std::string::npos) continue;
       const auto& device = entry->worker.devices[at];
       if (device.unified_memory) pool += claim.bytes;
-      text += fmt::format("; {}: {} of {} allocatable{}",
+      text += fmt::format("; {}{}: {} of {} allocatable{}",
+                          at_worker,
                           claim.device,
                           human(claim.bytes),
                           human(entry->capacity[at].allocatable),
@@ -85,8 +94,11 @@ class FixSearch {
                                                 : "");
     }
     const bool shared = pool != part.claim.memory_bytes;
-    text += fmt::format(
-        "; {}: {} of {}", shared ? "shared pool" : "host RAM", human(pool), human(entry->memory.allocatable));
+    text += fmt::format("; {}{}: {} of {}",
+                        at_worker,
+                        shared ? "shared pool" : "host RAM",
+                        human(pool),
+                        human(entry->memory.allocatable));
     return text;
   }
 

@@ -11,10 +11,11 @@ namespace berth::placement::fixes_detail {
 namespace {
 
 // Order of cost. "variant" is another quantization or format of the same model.
-constexpr std::array<std::string_view, 13> kKinds = {"selection",
+constexpr std::array<std::string_view, 14> kKinds = {"selection",
                                                      "labels",
                                                      "engine",
                                                      "parallel",
+                                                     "across_workers",
                                                      "utilization",
                                                      "kv_type",
                                                      "context",
@@ -104,6 +105,20 @@ void propose_engine(const Request& r, std::vector<Edit>& out) {
           return q;
         }));
   }
+}
+
+void propose_across_workers(const FleetSnapshot& snapshot,
+                            const Request& r,
+                            const Policy& policy,
+                            std::vector<Edit>& out) {
+  if (r.restriction.across_workers || !policy.over_workers || snapshot.size() < 2) return;
+  out.push_back(
+      edit({"across_workers", "restriction.across_workers", "false", "true", "let one replica lie on several workers"},
+           1,
+           [](Question q) {
+             q.request.restriction.across_workers = true;
+             return q;
+           }));
 }
 
 void propose_memory(const Request& r, const Policy& policy, const Decision& d, std::vector<Edit>& out) {
@@ -245,6 +260,7 @@ std::vector<Edit> propose(const FleetSnapshot& snapshot,
   std::vector<Edit> out;
   propose_selection(r, out);
   propose_engine(r, out);
+  propose_across_workers(snapshot, r, policy, out);
   propose_memory(r, policy, decision, out);
   propose_variants(r, out);
   propose_replicas_and_accept(r, decision, out);
