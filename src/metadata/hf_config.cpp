@@ -37,7 +37,31 @@ class CountValues final : public JsonEvents {
   std::uint64_t values_ = 0;
 };
 
-Result<json::value> parse(std::string_view text) {
+/// Python writes NaN and Infinity, which are no JSON; none of them is a size, so they count as 0, which is absent.
+/// Positions stay as they are.
+std::string without_python_numbers(std::string_view text) {
+  std::string out(text);
+  bool quoted = false;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (quoted && out[i] == '\\') {
+      ++i;
+      continue;
+    }
+    if (out[i] == '"') quoted = !quoted;
+    if (quoted || (out[i] != 'N' && out[i] != 'I' && out[i] != '-')) continue;
+    for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+      if (text.substr(i, word.size()) != word) continue;
+      // "0" and blanks: the one spelling that is short enough for NaN.
+      out.replace(i, word.size(), "0" + std::string(word.size() - 1, ' '));
+    }
+  }
+  return out;
+}
+
+Result<json::value> parse(std::string_view document) {
+  if (document.size() > kHfConfigMaxBytes)
+    return fail(Code::kTooLarge, fmt::format("config has {} bytes, at most {}", document.size(), kHfConfigMaxBytes));
+  const std::string text = without_python_numbers(document);
   CountValues counter;
   TRY_VOID(read_json(text, kHfConfigMaxBytes, counter));
   json::parse_options options;
@@ -130,6 +154,23 @@ Result<void> read_heads(const ConfigView& config, ModelFacts& facts) {
   return {};
 }
 
+/// Layers with a sliding window may have heads of their own width; `head_dim` is then that of the others.
+Result<void> read_window_heads(const ConfigView& config, ModelFacts& facts) {
+  TRY(const auto value, config.number({"v_head_dim"}, kHeadDimMax));
+  if (value && value != facts.head_dim) facts.value_head_dim = value;
+  TRY(const auto global, config.number({"global_head_dim"}, kHeadDimMax));  // Gemma 4: the window's is head_dim
+  if (global && facts.head_dim && global != facts.head_dim) {
+    facts.window_head_dim = facts.head_dim;
+    facts.head_dim = global;
+  }
+  TRY(const auto window, config.number({"swa_head_dim"}, kHeadDimMax));
+  if (window && window != facts.head_dim) facts.window_head_dim = window;
+  TRY(const auto window_value, config.number({"swa_v_head_dim"}, kHeadDimMax));
+  if (window_value && facts.value_head_dim && window_value != facts.value_head_dim)
+    facts.window_value_head_dim = window_value;
+  return {};
+}
+
 Result<void> read_latent_attention(const ConfigView& config, ModelFacts& facts) {
   TRY(const auto rank, config.number({"kv_lora_rank"}, kWidthMax));
   if (!rank) return {};
@@ -177,6 +218,8 @@ Result<void> read_shape(const ConfigView& config, ModelFacts& facts) {
                      "max_target_positions"},
                     kContextMax));
   TRY_VOID(read_heads(config, facts));
+  TRY_VOID(read_window_heads(config, facts));
+  TRY(facts.indexer_head_dim, config.number({"index_head_dim"}, kHeadDimMax));
   TRY_VOID(read_latent_attention(config, facts));
   return read_experts(config, facts);
 }
@@ -191,7 +234,8 @@ Result<void> read_vision(const json::object& top, ModelFacts& facts) {
   }
   if (vision == nullptr) return {};
   const ConfigView view({vision});
-  TRY(const auto heads, view.number({"num_attention_heads", "num_heads", "heads"}, kHeadsMax));
+  TRY(const auto heads,
+      view.number({"num_attention_heads", "num_heads", "heads", "vt_num_attention_heads"}, kHeadsMax));
   TRY(const auto dummies, view.positive({"num_dummy_heads", "dummy_heads"}, kHeadsMax));
   if (heads) facts.vision_attention_heads = *heads + dummies.value_or(0);
   return {};

@@ -208,4 +208,76 @@ TEST_CASE("no cut and no changed byte of a config crashes the reader") {
   }
 }
 
+TEST_CASE("MiMo V2 lists its windows and gives them KV heads of their own") {
+  const ModelFacts f = facts(R"({"architectures": ["MiMoV2FlashForCausalLM"], "model_type": "mimo_v2_flash",
+    "num_hidden_layers": 6, "hidden_size": 4096, "num_attention_heads": 64, "num_key_value_heads": 4,
+    "head_dim": 192, "v_head_dim": 128, "swa_num_key_value_heads": 8, "swa_head_dim": 192, "swa_v_head_dim": 64,
+    "sliding_window": 128, "hybrid_layer_pattern": [0, 1, 1, 1, 1, 0]})");
+  CHECK(letters(f) == "fssssf");
+  REQUIRE(f.attention_layers.size() == 3);
+  CHECK(f.attention_layers[0].kv_heads == 4);
+  CHECK(f.attention_layers[1].kv_heads == 8);
+  CHECK(f.sliding_window == 128);
+  CHECK(f.value_head_dim == 128);
+  CHECK_FALSE(f.window_head_dim.has_value());
+  CHECK(f.window_value_head_dim == 64);
+  CHECK(error(R"({"num_hidden_layers": 3, "hybrid_layer_pattern": [0, 1]})") ==
+        "hybrid_layer_pattern has 2 entries, must have 3, one for each layer");
+}
+
+TEST_CASE("Gemma 4 has heads of another width and number in the layers without a window") {
+  const ModelFacts f = facts(R"({"architectures": ["Gemma4ForConditionalGeneration"], "text_config": {
+    "model_type": "gemma4_text", "num_hidden_layers": 3, "hidden_size": 2816, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "num_global_key_value_heads": 2, "head_dim": 256, "global_head_dim": 512,
+    "sliding_window": 1024, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}})");
+  CHECK(letters(f) == "ssf");
+  REQUIRE(f.attention_layers.size() == 2);
+  CHECK(f.attention_layers[0].kv_heads == 8);
+  CHECK(f.attention_layers[1].kv_heads == 2);
+  CHECK(f.head_dim == 512);
+  CHECK(f.window_head_dim == 256);
+}
+
+TEST_CASE("Nemotron's blocks say how many heads share a KV head, or that there is no attention") {
+  const ModelFacts f = facts(R"({"architectures": ["DeciLMForCausalLM"], "model_type": "nemotron-nas",
+    "num_hidden_layers": 4, "hidden_size": 8192, "num_attention_heads": 64, "block_configs": [
+      {"attention": {"n_heads_in_group": 8, "no_op": false}},
+      {"attention": {"n_heads_in_group": null, "no_op": true}},
+      {"attention": {"n_heads_in_group": null, "no_op": false, "replace_with_linear": true}},
+      {"attention": {"n_heads_in_group": 16}}]})");
+  CHECK(letters(f) == "f--f");
+  CHECK(f.kv_heads == 8);
+  REQUIRE(f.attention_layers.size() == 3);
+  CHECK(f.attention_layers[2].kv_heads == 4);
+}
+
+TEST_CASE("Kimi Linear counts its layers of full attention from 1; the others keep a state") {
+  const ModelFacts f = facts(R"({"architectures": ["KimiK3ForConditionalGeneration"], "text_config": {
+    "model_type": "kimi_linear", "num_hidden_layers": 5, "hidden_size": 7168, "num_attention_heads": 96,
+    "num_key_value_heads": 96, "linear_attn_config": {"full_attn_layers": [4, 5], "kda_layers": [1, 2, 3],
+    "num_heads": 96, "head_dim": 128, "short_conv_kernel_size": 4}}, "vision_config": {"vt_num_attention_heads": 12}})");
+  CHECK(letters(f) == "rrrff");
+  CHECK(f.vision_attention_heads == 12);
+  const auto state = f.state_space.value_or(fleet::StateSpace{});
+  CHECK(state.conv_kernel == 4);
+  CHECK(state.inner_size == 96 * 128);
+  CHECK(state.state_size == 128);
+  CHECK(state.group_count == 96);
+}
+
+TEST_CASE("an index over the keys is one more key of its width") {
+  CHECK(facts(R"({"model_type": "deepseek_v32", "index_head_dim": 128})").indexer_head_dim == 128);
+  CHECK_FALSE(facts(R"({"model_type": "deepseek_v3"})").indexer_head_dim.has_value());
+}
+
+TEST_CASE("what Python writes instead of numbers is absent, and text that looks like it stays") {
+  const ModelFacts f = facts(R"({"architectures": ["Infinity"], "time_step_limit": [0.0, Infinity],
+    "num_hidden_layers": NaN, "hidden_size": -Infinity, "torch_dtype": "a\"NaN"})");
+  CHECK(f.architecture == "Infinity");
+  CHECK(f.dtype == "a\"NaN");
+  CHECK_FALSE(f.layers.has_value());
+  CHECK_FALSE(f.hidden_size.has_value());
+  CHECK(error("{\"a\": Infinit}") != "no error");
+}
+
 }  // namespace berth::metadata

@@ -130,4 +130,13 @@ const json::object* ConfigView::section(Names names) const {
   return value == nullptr ? nullptr : value->if_object();
 }
 
+std::vector<const json::object*> ConfigView::sections(Names names) const {
+  std::string_view name;
+  const json::value* value = find(names, name);
+  std::vector<const json::object*> out;
+  if (value == nullptr || !value->is_array()) return out;
+  for (const json::value& entry : value->get_array()) out.push_back(entry.if_object());
+  return out;
+}
+
 }  // namespace berth::metadata::detail

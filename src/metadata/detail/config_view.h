@@ -33,6 +33,8 @@ class ConfigView {
   [[nodiscard]] Result<std::vector<std::string>> texts(Names names) const;
   /// Whole numbers of an array, each at most max; absent when there is none.
   [[nodiscard]] Result<std::optional<std::vector<std::uint32_t>>> numbers(Names names, std::uint32_t max) const;
+  /// Objects of an array, nullptr where an entry is none; empty: absent.
+  [[nodiscard]] std::vector<const boost::json::object*> sections(Names names) const;
   /// The object below a key.
   [[nodiscard]] const boost::json::object* section(Names names) const;
 

@@ -91,6 +91,67 @@ Result<void> from_period(const ConfigView& config, std::vector<Layer>& layers) {
   return {};
 }
 
+/// MiMo V2: 1 a layer with a window, which has KV heads of its own. Gemma 4: the others have.
+Result<void> from_window_list(const ConfigView& config, std::vector<Layer>& layers, bool& known) {
+  TRY(const auto list, config.numbers({"hybrid_layer_pattern"}, 1));
+  TRY(const auto window_heads, config.number({"swa_num_key_value_heads"}, kHeadsMax));
+  TRY(const auto global_heads, config.number({"num_global_key_value_heads"}, kHeadsMax));
+  if (list) {
+    if (list->size() < layers.size())
+      return invalid(fmt::format(
+          "hybrid_layer_pattern has {} entries, must have {}, one for each layer", list->size(), layers.size()));
+    known = true;
+    for (std::size_t i = 0; i < layers.size(); ++i) layers[i].sliding_window = (*list)[i] == 1;
+  }
+  if (!known) return {};
+  for (Layer& layer : layers) {
+    if (layer.kv_heads == 0) continue;
+    if (layer.sliding_window && window_heads) layer.kv_heads = *window_heads;
+    if (!layer.sliding_window && global_heads) layer.kv_heads = *global_heads;
+  }
+  return {};
+}
+
+/// Nemotron of a search over blocks: each says how many heads share a KV head, or that it has no attention.
+Result<void> from_blocks(const ConfigView& config, std::vector<Layer>& layers, ModelFacts& facts) {
+  const auto blocks = config.sections({"block_configs"});
+  if (blocks.empty()) return {};
+  if (blocks.size() < layers.size())
+    return invalid(
+        fmt::format("block_configs has {} entries, must have {}, one for each layer", blocks.size(), layers.size()));
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (blocks[i] == nullptr) continue;
+    const boost::json::object* attention = ConfigView({blocks[i]}).section({"attention"});
+    if (attention == nullptr) continue;
+    const ConfigView view({attention});
+    TRY(const auto none, view.flag({"no_op"}));
+    TRY(const auto linear, view.flag({"replace_with_linear"}));
+    TRY(const auto group, view.number({"n_heads_in_group"}, kHeadsMax));
+    if (none.value_or(false) || linear.value_or(false))
+      layers[i].kv_heads = 0;
+    else if (group && facts.attention_heads)
+      layers[i].kv_heads = std::max(*facts.attention_heads / *group, 1U);
+    most = std::max(most, layers[i].kv_heads);
+  }
+  if (most > 0) facts.kv_heads = most;
+  return {};
+}
+
+/// Kimi Linear: layers of full attention by number, counted from 1; the others keep a state.
+Result<void> from_linear_section(const ConfigView& config, std::vector<Layer>& layers) {
+  const boost::json::object* section = config.section({"linear_attn_config"});
+  if (section == nullptr) return {};
+  TRY(const auto full, ConfigView({section}).numbers({"full_attn_layers"}, kLayersMax));
+  if (!full) return {};
+  for (std::uint32_t i = 0; i < layers.size(); ++i) {
+    if (std::ranges::find(*full, i + 1) != full->end()) continue;
+    layers[i].recurrent = true;
+    layers[i].kv_heads = 0;
+  }
+  return {};
+}
+
 Result<void> from_model_type(std::string_view model_type, std::vector<Layer>& layers) {
   for (Layer& layer : layers) {
     if (model_type == "falcon_h1") layer.recurrent = true;  // beside attention, in every layer
@@ -125,9 +186,26 @@ Result<std::optional<std::uint32_t>> window_of(const ConfigView& config, std::st
   return used.value_or(!is_qwen(model_type)) ? window : std::nullopt;
 }
 
+/// The state of linear_attn_config: queries, keys and values of equal heads, each with a convolution.
+Result<std::optional<fleet::StateSpace>> linear_state(const ConfigView& section) {
+  TRY(const auto heads, section.number({"num_heads"}, kHeadsMax));
+  TRY(const auto width, section.number({"head_dim"}, kHeadDimMax));
+  TRY(const auto conv, section.number({"short_conv_kernel_size"}, kWidthMax));
+  if (!heads || !width || !conv) return std::optional<fleet::StateSpace>();
+  const std::uint64_t inner = sat_mul(*heads, *width);
+  if (inner > kWidthMax) return invalid(fmt::format("state of {} elements, must be from 1 to {}", inner, kWidthMax));
+  return std::optional(fleet::StateSpace{.conv_kernel = *conv,
+                                         .inner_size = static_cast<std::uint32_t>(inner),
+                                         .state_size = *width,
+                                         .group_count = *heads,
+                                         .time_step_rank = *heads});
+}
+
 Result<std::optional<fleet::StateSpace>> state_of(const ConfigView& config,
                                                   std::string_view model_type,
                                                   const ModelFacts& facts) {
+  if (const boost::json::object* section = config.section({"linear_attn_config"}))
+    return linear_state(ConfigView({section}));
   TRY(const auto linear_heads, config.number({"linear_num_value_heads"}, kHeadsMax));
   TRY(const auto linear_dim, config.number({"linear_value_head_dim"}, kHeadDimMax));
   TRY(const auto key_heads, config.number({"linear_num_key_heads"}, kHeadsMax));
@@ -176,8 +254,11 @@ Result<void> read_hf_layers(const ConfigView& config, std::string_view model_typ
   if (!known) {
     TRY_VOID(from_pattern_text(config, layers));
     TRY_VOID(from_period(config, layers));
+    TRY_VOID(from_blocks(config, layers, facts));
+    TRY_VOID(from_linear_section(config, layers));
     TRY_VOID(from_model_type(model_type, layers));
   }
+  TRY_VOID(from_window_list(config, layers, known));
   TRY(const auto window, window_of(config, model_type));
   if (window) TRY_VOID(slide(config, model_type, known, layers));
   if (!window) {
