@@ -10,12 +10,13 @@
 namespace berth::engines {
 namespace {
 
-constexpr std::array<std::string_view, 8> kLayouts = {"cpu",
+constexpr std::array<std::string_view, 9> kLayouts = {"cpu",
                                                       "single_device",
                                                       "several_devices",
                                                       "partial_offload",
                                                       "tensor_parallel",
                                                       "pipeline_parallel",
+                                                      "data_parallel",
                                                       "over_workers",
                                                       "over_workers_evenly"};
 constexpr std::array<std::string_view, 3> kInstallWays = {"", "container", "package"};

@@ -58,6 +58,16 @@ Across::Across(Search& search, Context& context) : search_(search), context_(con
   for (const auto& option : context.options) possible_ = possible_ || option.over_workers != OverWorkers::kNo;
 }
 
+namespace {
+
+/// Where every selected device belongs to one replica, those that have one are no longer to be had.
+void drop_taken(Few<std::uint16_t>& usable, const Ledger& before, const Ledger& now) {
+  const auto taken = [&](std::uint16_t p) { return now.instances[p] > before.instances[p]; };
+  usable.erase(std::remove_if(usable.begin(), usable.end(), taken), usable.end());
+}
+
+}  // namespace
+
 std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& ledgers) const {
   std::vector<Kind> kinds;
   const auto& workers = search_.workers();
@@ -69,6 +79,7 @@ std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& le
       const auto& chain = *worker.cls->chains[option][t];
       if (type.cpu || !search_.admits(worker, chain)) continue;
       Offer offer{w, &type, &chain, usable_devices(context_, *worker.entry, ledgers[w], type), 0};
+      if (context_.group_size > 0) drop_taken(offer.usable, worker.ledger, ledgers[w]);
       if (offer.usable.empty()) continue;
       const auto& device = worker.entry->worker.devices[offer.usable.front()];
       auto at = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) {

@@ -95,24 +95,31 @@ bool llama_on(const Usable& type, Bytes memory, const estimate::LlamaModel& mode
   return fits;
 }
 
-bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
-  const auto fixed = request.restriction.devices_per_replica;
+/// Whether the request leaves or names these sizes, and the model can be cut so.
+bool admitted(const Request& request, std::uint32_t tp, std::uint32_t pp) {
   const auto& r = request.restriction;
+  const std::uint32_t dp = r.data_parallel.value_or(1);
+  const auto fixed = r.devices_per_replica;
+  if (fixed ? *fixed != tp * pp * dp : !r.tensor_parallel && (tp & (tp - 1)) != 0) return false;
+  const bool asked = r.tensor_parallel || r.pipeline_parallel || r.data_parallel;
+  if (asked && !fixed && (r.tensor_parallel.value_or(1) != tp || r.pipeline_parallel.value_or(1) != pp)) return false;
+  if (r.tensor_parallel.value_or(tp) != tp || r.pipeline_parallel.value_or(pp) != pp) return false;
+  return *request.facts->attention_heads % tp == 0;
+}
+
+bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
+  const std::uint32_t dp = request.restriction.data_parallel.value_or(1);
   for (std::uint32_t tp = 1; tp <= type.devices.size(); ++tp) {
-    for (std::uint32_t pp = 1; tp * pp <= type.devices.size(); ++pp) {
-      const bool asked = fixed || r.tensor_parallel || r.pipeline_parallel;
-      if (fixed ? *fixed != tp * pp : !r.tensor_parallel && (tp & (tp - 1)) != 0) continue;
-      if (asked && !fixed && (r.tensor_parallel.value_or(1) != tp || r.pipeline_parallel.value_or(1) != pp)) continue;
-      if (r.tensor_parallel.value_or(tp) != tp || r.pipeline_parallel.value_or(pp) != pp) continue;
-      if (*request.facts->attention_heads % tp != 0) continue;
-      const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp};
+    for (std::uint32_t pp = 1; tp * pp * dp <= type.devices.size(); ++pp) {
+      if (!admitted(request, tp, pp)) continue;
+      const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp, .data_parallel = dp};
       const auto rank = estimate::rank_memory(*request.facts, request.settings, layout, type.traits);
       REQUIRE(rank.has_value());
       const Bytes claim(
           mul_div_ceil(type.total.value, mul_div_ceil(rank->device.high.value, 100, type.total.value), 100));
       const auto enough = std::count_if(
           type.devices.begin(), type.devices.end(), [&](Bytes allocatable) { return claim <= allocatable; });
-      if (enough >= tp * pp && rank->host.high <= memory) return true;
+      if (enough >= tp * pp * dp && rank->host.high <= memory) return true;
     }
   }
   return false;
@@ -137,18 +144,13 @@ std::uint32_t groups_on(const Offer& offer, const estimate::RankEstimate& rank, 
 
 /// Whole groups dealt over all workers, or one group in equal shares.
 bool over_workers(const std::vector<Offer>& offers, const Request& request) {
-  const auto& r = request.restriction;
+  const std::uint32_t dp = request.restriction.data_parallel.value_or(1);
   constexpr std::uint32_t kMost = 9;  // as many devices as these fleets have
   for (const auto& kind : offers) {
     for (std::uint32_t tp = 1; tp <= kMost; ++tp) {
-      for (std::uint32_t pp = 1; tp * pp <= kMost; ++pp) {
-        const auto fixed = r.devices_per_replica;
-        const bool asked = r.tensor_parallel || r.pipeline_parallel;
-        if (fixed ? *fixed != tp * pp : !r.tensor_parallel && (tp & (tp - 1)) != 0) continue;
-        if (asked && !fixed && (r.tensor_parallel.value_or(1) != tp || r.pipeline_parallel.value_or(1) != pp)) continue;
-        if (r.tensor_parallel.value_or(tp) != tp || r.pipeline_parallel.value_or(pp) != pp) continue;
-        if (*request.facts->attention_heads % tp != 0) continue;
-        const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp};
+      for (std::uint32_t pp = 1; tp * pp * dp <= kMost; ++pp) {
+        if (!admitted(request, tp, pp)) continue;
+        const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp, .data_parallel = dp};
         const auto rank = estimate::rank_memory(*request.facts, request.settings, layout, kind.usable.traits);
         REQUIRE(rank.has_value());
         const Bytes total = kind.usable.total;
@@ -157,8 +159,8 @@ bool over_workers(const std::vector<Offer>& offers, const Request& request) {
         std::uint32_t groups = 0;
         for (const auto& offer : offers)
           if (offer.kind == kind.kind) groups += groups_on(offer, *rank, claim, tp);
-        if (groups >= pp) return true;
-        for (std::uint32_t m = 2; pp == 1 && m <= tp; ++m) {
+        if (groups >= pp * dp) return true;
+        for (std::uint32_t m = 2; pp * dp == 1 && m <= tp; ++m) {
           if (tp % m != 0) continue;
           std::uint32_t able = 0;
           for (const auto& offer : offers)

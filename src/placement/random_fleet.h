@@ -139,6 +139,7 @@ inline fleet::Request plain_request(Rng& rng) {
   if (rng.chance(1, 4)) r.restriction.devices_per_replica = static_cast<std::uint32_t>(between(rng, 1, 3));
   if (!gguf && rng.chance(1, 3)) r.restriction.across_workers = true;
   if (!gguf && rng.chance(1, 6)) r.restriction.tensor_parallel = static_cast<std::uint32_t>(between(rng, 1, 2));
+  if (!gguf && rng.chance(1, 8)) r.restriction.data_parallel = static_cast<std::uint32_t>(between(rng, 1, 2));
   if (!gguf && rng.chance(1, 6)) r.restriction.pipeline_parallel = static_cast<std::uint32_t>(between(rng, 1, 3));
   return r;
 }

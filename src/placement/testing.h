@@ -94,7 +94,7 @@ inline engines::Engine vllm_engine() {
   e.memory = engines::MemoryModel::kShareOfDevice;
   e.formats = {"safetensors"};
   e.tasks = {"generate"};
-  e.layouts = {"single_device", "tensor_parallel", "pipeline_parallel", "over_workers"};
+  e.layouts = {"single_device", "tensor_parallel", "pipeline_parallel", "data_parallel", "over_workers"};
   e.versions = {"0.9"};
   e.rows = {row_for("nvidia", "cuda")};
   e.rows.front().capability_min = "7.0";

@@ -75,6 +75,7 @@ void add_options(Context& context) {
     };
     option.ranks = knows("tensor_parallel");
     option.pipeline = knows("pipeline_parallel");
+    option.data = knows("data_parallel");
     if (knows("over_workers_evenly")) option.over_workers = OverWorkers::kEvenly;
     if (knows("over_workers")) option.over_workers = OverWorkers::kFreely;
     context.options.push_back(std::move(option));

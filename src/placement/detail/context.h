@@ -90,6 +90,7 @@ struct Option {
   Settings settings;                  // complete for this engine
   bool ranks = false;                 // its layouts have tensor-parallel ranks
   bool pipeline = false;              // and pipeline stages
+  bool data = false;                  // and data-parallel copies
   OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
 };

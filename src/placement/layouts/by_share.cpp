@@ -90,7 +90,10 @@ bool add_shapes(const LayoutInput& input,
       answer.shortfalls.push_back({RuleId::kLayout, *std::move(why_not), Bytes(Bytes::kMax - 1)});
       continue;
     }
-    add_ranks(input, shape, group.first(ranks), stages ? "pipeline_parallel" : "tensor_parallel", answer);
+    const std::string_view layout = !stages              ? "tensor_parallel"
+                                    : shape.pipeline > 1 ? "pipeline_parallel"
+                                                         : "data_parallel";
+    add_ranks(input, shape, group.first(ranks), layout, answer);
     if (answer.candidates.size() > before) return true;  // the others have more stages
   }
   return false;

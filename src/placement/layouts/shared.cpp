@@ -121,10 +121,7 @@ std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   const std::uint32_t tp = sizes.tensor.value_or(1), pp = sizes.pipeline.value_or(1), dp = sizes.data.value_or(1);
   if (tp > 1 && !input.option.ranks) return unsupported(tp, "tensor-parallel ranks");
   if (pp > 1 && !input.option.pipeline) return unsupported(pp, "pipeline stages");
-  if (dp > 1 && !input.option.ranks) return unsupported(dp, "data-parallel copies");
-  if (dp > 1)
-    return whole(RuleOutcome::unknown(Reason::kLayoutNotJudged,
-                                      {{"engine", engine}, {"layout", fmt::format("{} data-parallel copies", dp)}}));
+  if (dp > 1 && !input.option.data) return unsupported(dp, "data-parallel copies");
   if (!input.option.ranks || !sizes.ranks) return std::nullopt;
   // Sizes that are left open take what the others leave; a single stage is what nobody asks for by its name.
   const std::uint32_t given = tp * pp * dp;
@@ -149,7 +146,9 @@ SelectionGroups selection_groups(const LayoutInput& input) {
   }
   // Disjoint groups by island, then id; the n-th replica on this worker takes the n-th group.
   const std::size_t from = std::size_t(input.ledger.replicas) * size;
-  if (input.usable.size() % size != 0 || from + size > input.usable.size()) return out;
+  // A remainder may lie on several workers, by consent.
+  const bool whole = input.usable.size() % size == 0 || input.context.request.restriction.across_workers;
+  if (!whole || from + size > input.usable.size()) return out;
   out.owned_.assign(input.usable.begin(), input.usable.end());
   const auto& devices = input.entry.worker.devices;
   std::sort(out.owned_.begin(), out.owned_.end(), [&](std::uint16_t a, std::uint16_t b) {
