@@ -37,6 +37,18 @@ Result<void> fill(const RouteDeps& d, fleet::Request& request) {
   return {};
 }
 
+/// For what is only asked, not started: a model that the catalog knows needs no file here.
+Result<void> fill_from_catalog(const RouteDeps& d, std::string_view field, fleet::Request& request) {
+  if (!fleet::may_name_catalog_model(request)) return {};
+  TRY(const auto* models, d.models->get());
+  auto done = fleet::complete(*models, request);
+  if (done) return {};
+  // No object of the API is missing: what was sent is wrong.
+  Error error = in(field, std::move(done).error());
+  if (error.code == Code::kNotFound) error.code = Code::kInvalid;
+  return error;
+}
+
 Result<Reply> answer(const RouteDeps& d, const fleet::Request& request) {
   DecisionAnswer answer{.decision = d.reconciler.decide(request), .fixes = {}};
   answer.fixes = d.reconciler.fixes(request, answer.decision);
@@ -97,6 +109,7 @@ Result<Reply> create_deployment(const RouteDeps& d, const Call& call) {
   TRY(const bool dry_run, call.query_flag("dry_run"));
   TRY_VOID(fill(d, body.spec.request));
   if (dry_run) {
+    TRY_VOID(fill_from_catalog(d, "$.spec.request", body.spec.request));
     TRY(const auto request, d.reconciler.check_create(body.name, std::move(body.spec)));
     return answer(d, request);
   }
@@ -110,7 +123,8 @@ Result<std::optional<std::uint64_t>> if_match(const Call& call) {
   std::string_view text = trim(*call.if_match);
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
   const auto revision = parse_u64(text);
-  if (!revision) return invalid(fmt::format("If-Match is {}, must be a revision, like \"12\"", printable(*call.if_match)));
+  if (!revision)
+    return invalid(fmt::format("If-Match is {}, must be a revision, like \"12\"", printable(*call.if_match)));
   return revision;
 }
 
@@ -120,6 +134,7 @@ Result<Reply> update_deployment(const RouteDeps& d, const Call& call) {
   TRY(const auto revision, if_match(call));
   TRY_VOID(fill(d, body.spec.request));
   if (dry_run) {
+    TRY_VOID(fill_from_catalog(d, "$.spec.request", body.spec.request));
     TRY(const auto request, d.reconciler.check_update(call.params.at("name"), std::move(body.spec), revision));
     return answer(d, request);
   }
@@ -176,6 +191,7 @@ Result<Reply> delete_instance(const RouteDeps& d, const Call& call) {
 Result<Reply> decide(const RouteDeps& d, const Call& call) {
   TRY(auto request, wire::from_json<fleet::Request>(call.body, Strictness::kStrict));
   TRY_VOID(fill(d, request));
+  TRY_VOID(fill_from_catalog(d, "$", request));
   TRY(request, d.reconciler.canonical(std::move(request)));
   TRY_VOID(d.reconciler.check_names(request));
   return answer(d, request);

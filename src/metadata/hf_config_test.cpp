@@ -255,7 +255,8 @@ TEST_CASE("Kimi Linear counts its layers of full attention from 1; the others ke
   const ModelFacts f = facts(R"({"architectures": ["KimiK3ForConditionalGeneration"], "text_config": {
     "model_type": "kimi_linear", "num_hidden_layers": 5, "hidden_size": 7168, "num_attention_heads": 96,
     "num_key_value_heads": 96, "linear_attn_config": {"full_attn_layers": [4, 5], "kda_layers": [1, 2, 3],
-    "num_heads": 96, "head_dim": 128, "short_conv_kernel_size": 4}}, "vision_config": {"vt_num_attention_heads": 12}})");
+    "num_heads": 96, "head_dim": 128, "short_conv_kernel_size": 4}},
+    "vision_config": {"vt_num_attention_heads": 12}})");
   CHECK(letters(f) == "rrrff");
   CHECK(f.vision_attention_heads == 12);
   const auto state = f.state_space.value_or(fleet::StateSpace{});
