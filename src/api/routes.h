@@ -3,12 +3,14 @@
 // handler runs; nothing is reachable that is not in the table.
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "api/auth.h"
 #include "api/reply.h"
 #include "reconcile/reconciler.h"
 #include "store/store.h"
+#include "wire/model_catalog.h"
 
 namespace berth::api {
 
@@ -20,6 +22,7 @@ struct RouteDeps {
   std::string version;
   std::function<std::string()> store_trouble;  // why the store cannot be written; empty: it can
   std::function<bool()> sees_files;            // the workers' files are this machine's
+  std::shared_ptr<const wire::EmbeddedModels> models = std::make_shared<wire::EmbeddedModels>();
 };
 
 std::vector<Route> management_routes(RouteDeps deps);

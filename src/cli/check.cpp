@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/inputs.h"
+#include "cli/models.h"
 #include "cli/output.h"
 #include "cli/scenario.h"
 #include "cli/server.h"
@@ -27,7 +28,7 @@ struct CheckFlags {
   ServerFlags server;
 
   void declare(Arguments& a) {
-    a.positional("MODEL", model, "A .gguf file or a folder, instead of --deployment", false);
+    a.positional("MODEL", model, "A model of the catalog, a .gguf file or a folder, instead of --deployment", false);
     a.option("--fleet", fleet, "Fleet file; without it and --profile the running server is asked");
     a.option("-f,--deployment", deployment, "Deployment file");
     a.option("--profile", profiles, "One more worker of the fleet, from its file; may be repeated");
@@ -60,7 +61,14 @@ struct CheckFlags {
 };
 
 Result<fleet::Request> request_of(const CheckFlags& flags) {
-  if (!flags.deployment.empty()) return load_request(flags.deployment, flags.metadata_only);
+  if (!flags.deployment.empty()) {
+    TRY(auto request, load_request(flags.deployment, flags.metadata_only));
+    if (auto ok = complete_from_catalog(request); !ok) return in(flags.deployment, std::move(ok).error());
+    return request;
+  }
+  std::error_code error;
+  if (!looks_like_path(flags.model) && !std::filesystem::exists(flags.model, error))
+    return request_for_name(flags.model);
   TRY(auto file, deployment_for_path(flags.model, flags.metadata_only));
   return request_from(std::move(file), {.base = "", .metadata_only = flags.metadata_only});
 }
@@ -129,6 +137,7 @@ int check_command(Context& context, const std::vector<std::string>& args) {
                       "Say whether a model can run, where, with which sums, and why not elsewhere. "
                       "Exit status: 0 fits, 8 does not fit, 9 fits after releasing, 10 unknown, 11 fits in part.",
                       {"berth check --fleet fleet.yaml --deployment model.yaml",
+                       "berth check qwen3-32b --fleet fleet.yaml       a model by name; `berth search` lists them",
                        "berth check ./model.gguf --profile mac.yaml",
                        "berth check --deployment model.yaml            asks the running server"});
   flags.declare(arguments);

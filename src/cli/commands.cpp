@@ -126,6 +126,8 @@ const Command* CommandTable::find(const std::vector<std::string>& args, std::siz
 CommandTable standard_commands() {
   CommandTable table;
   table.register_command({"check", "Say whether a model can run, where and why not elsewhere", check_command});
+  table.register_command(
+      {"search", "List models of the catalog: what they need, and in which files they come", search_command});
   table.register_command({"run", "Serve a model and, with a prompt, ask it", run_command});
   table.register_command({"deploy", "Create or update a deployment from a file", deploy_command});
   table.register_command({"get", "List workers, devices, deployments, instances, keys, usage, events", get_command});

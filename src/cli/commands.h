@@ -43,13 +43,14 @@ class CommandTable {
   std::vector<Command> commands_;
 };
 
-/// check, get, describe, delete, logs, key, worker ls|cordon|uncordon, run, deploy, conformance, version.
+/// check, search, get, describe, delete, logs, key, worker ls|cordon|uncordon, run, deploy, conformance, version.
 CommandTable standard_commands();
 
 /// Runs one command line; the exit status. `argv[0]` is the program. Catches everything.
 int run(int argc, const char* const* argv, Environment& environment, const CommandTable& table);
 
 int check_command(Context& context, const std::vector<std::string>& args);
+int search_command(Context& context, const std::vector<std::string>& args);
 int get_command(Context& context, const std::vector<std::string>& args);
 int describe_command(Context& context, const std::vector<std::string>& args);
 int delete_command(Context& context, const std::vector<std::string>& args);

@@ -101,12 +101,14 @@ ModelFacts facts_of(const CatalogModel& model, const CatalogVariant* variant = n
 /// unless it has one entry. Errors: kNotFound with near names; kInvalid with the choices when several are meant.
 Result<CatalogMatch> find_model(const ModelCatalog& catalog, std::string_view name);
 
-/// True for a request that names a model of the catalog and says nothing else of it: source.kind "catalog", or no
-/// source and no facts.
-bool names_catalog_model(const Request& request);
+/// True for a request without facts that complete() may know: one with source.kind "catalog", one with a repository,
+/// one with nothing but `model`.
+bool may_name_catalog_model(const Request& request);
 
-/// Fills what such a request leaves out: facts, source, variants (the other files of the model), task, model. Nothing
-/// is done to others. Errors: as find_model, naming the field that holds the name.
+/// Fills what such a request leaves out: facts, variants (the other files of the model), task, model; and the source,
+/// unless it names a repository itself. Source.kind "catalog" insists: its `repo`, or `model` where that is empty, is a
+/// name. Otherwise what the catalog does not know stays as it is.
+/// Errors: only for kind "catalog", as find_model, naming the field that holds the name.
 Result<void> complete(const ModelCatalog& catalog, Request& request);
 
 struct CatalogQuery {

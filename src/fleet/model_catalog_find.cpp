@@ -86,6 +86,44 @@ Result<std::optional<CatalogMatch>> by_family(const ModelCatalog& catalog, std::
   return invalid(fmt::format("\"{}\" may be one of several models: {}", printable(name), listed(ids)));
 }
 
+bool same_place(const ModelSource& wanted, const ModelSource& known) {
+  return wanted.kind == known.kind && equals_ignoring_case(wanted.repo, known.repo) &&
+         (wanted.file.empty() || wanted.file == known.file);
+}
+
+/// A repository that one entry, or one file of an entry, lies in. Another revision than the usual may hold other files.
+std::optional<CatalogMatch> by_source(const ModelCatalog& catalog, const ModelSource& source) {
+  if (!source.revision.empty()) return std::nullopt;
+  std::vector<CatalogMatch> found;
+  for (const auto& model : catalog.models) {
+    const auto here = [&](const ModelSource& known) { return same_place(source, known); };
+    if (here(model.source) || std::any_of(model.mirrors.begin(), model.mirrors.end(), here))
+      found.push_back({&model, nullptr});
+    for (const auto& variant : model.variants)
+      if (here(variant.source)) found.push_back({&model, &variant});
+    // Ollama's tags mean its own GGUF files, which are of this type unless the tag says otherwise.
+    if (source.kind == "ollama" && has_name(model, to_lower(source.repo)))
+      if (const auto* variant = variant_named(model, "Q4_K_M")) return CatalogMatch{&model, variant};
+  }
+  if (found.size() != 1) return std::nullopt;
+  return found.front();
+}
+
+void fill(const CatalogMatch& match, Request& request) {
+  const CatalogModel& model = *match.model;
+  const CatalogVariant* variant = match.variant;
+  const bool own_source = !request.source.kind.empty() && request.source.kind != "catalog";
+  const std::string title = variant == nullptr ? model.title : fmt::format("{} {}", model.title, variant->name);
+  if (!own_source) request.source = variant == nullptr ? model.source : variant->source;
+  if (!own_source || request.model.empty()) request.model = title;
+  request.facts = facts_of(model, variant);
+  if (request.task == Request().task) request.task = request.facts->task;
+  if (!request.variants.empty()) return;
+  if (variant != nullptr) request.variants.push_back({"original", model.source, facts_of(model)});
+  for (const auto& other : model.variants)
+    if (&other != variant) request.variants.push_back({other.name, other.source, facts_of(model, &other)});
+}
+
 /// Letters and digits alone: "Qwen 3 32B", "qwen3_32b" and "qwen3-32b" are one.
 std::string squeezed(std::string_view text) {
   std::string out;
@@ -173,6 +211,14 @@ std::vector<std::string> near_names(const ModelCatalog& catalog, std::string_vie
     ids.erase(std::find(ids.begin(), ids.end(), *best));
   }
   if (!out.empty()) return out;
+  // A word of a name, misspelt: its first letter is rarely wrong, and three letters are too few to say.
+  constexpr std::size_t kWordMin = 4;
+  std::vector<std::string> words;
+  for (const auto& model : catalog.models)
+    for (auto& word : words_of(model.family + " " + model.title))
+      if (word.size() >= kWordMin && !tail.empty() && word.front() == tail.front()) words.push_back(std::move(word));
+  if (tail.size() >= kWordMin)
+    if (const auto word = nearest(tail, words)) return {*word};
   // Nothing is spelt like it: what begins alike.
   constexpr std::size_t kStemMin = 4;
   for (std::size_t stem = tail.size(); stem >= kStemMin && out.empty(); --stem)
@@ -209,30 +255,30 @@ std::vector<const CatalogModel*> search(const ModelCatalog& catalog, const Catal
   return out;
 }
 
-bool names_catalog_model(const Request& request) {
+bool may_name_catalog_model(const Request& request) {
   if (request.facts) return false;
-  if (request.source.kind == "catalog") return true;
   const auto& s = request.source;
+  if (s.kind == "catalog") return true;
+  if (s.kind == "huggingface" || s.kind == "modelscope" || s.kind == "ollama") return !s.repo.empty();
   const bool no_source = s.kind.empty() && s.repo.empty() && s.file.empty() && s.path.empty();
   return no_source && !request.model.empty();
 }
 
 Result<void> complete(const ModelCatalog& catalog, Request& request) {
-  if (!names_catalog_model(request)) return {};
-  const bool by_source = request.source.kind == "catalog" && !request.source.repo.empty();
-  const std::string_view field = by_source ? "source.repo" : "model";
-  auto found = find_model(catalog, by_source ? request.source.repo : request.model);
-  if (!found) return in(field, std::move(found).error());
-  const CatalogModel& model = *found->model;
-  request.model = found->variant == nullptr ? model.title : fmt::format("{} {}", model.title, found->variant->name);
-  request.source = found->variant == nullptr ? model.source : found->variant->source;
-  request.facts = facts_of(model, found->variant);
-  if (request.task == Request().task) request.task = request.facts->task;
-  if (!request.variants.empty()) return {};
-  if (found->variant != nullptr) request.variants.push_back({"original", model.source, facts_of(model)});
-  for (const auto& variant : model.variants)
-    if (&variant != found->variant)
-      request.variants.push_back({variant.name, variant.source, facts_of(model, &variant)});
+  if (!may_name_catalog_model(request)) return {};
+  const auto& source = request.source;
+  const bool insists = source.kind == "catalog";
+  std::optional<CatalogMatch> match;
+  if (insists || source.kind.empty()) {
+    const bool by_repo = !source.repo.empty();
+    auto found = find_model(catalog, by_repo ? source.repo : request.model);
+    if (!found && insists) return in(by_repo ? "source.repo" : "model", std::move(found).error());
+    if (found) match = *found;
+  } else {
+    match = by_source(catalog, source);
+  }
+  if (!match) return {};
+  fill(*match, request);
   return {};
 }
 

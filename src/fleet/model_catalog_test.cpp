@@ -137,12 +137,16 @@ TEST_CASE("a request that brings facts or a source of its own stays as it is") {
   facts.facts = ModelFacts{};
   REQUIRE(complete(catalog, facts).has_value());
   CHECK_FALSE(facts.facts.value_or(ModelFacts{}).parameters.has_value());
-  Request source;
-  source.model = "Toy-32B";
-  source.source.kind = "huggingface";
-  source.source.repo = "Toys/Toy-32B";
-  REQUIRE(complete(catalog, source).has_value());
-  CHECK_FALSE(source.facts.has_value());
+  Request local;
+  local.model = "Toy-32B";
+  local.source.kind = "local";
+  local.source.path = "/models/toy";
+  REQUIRE(complete(catalog, local).has_value());
+  CHECK_FALSE(local.facts.has_value());
+  Request other;
+  other.model = "toy";  // several models, and others than these may be meant
+  REQUIRE(complete(catalog, other).has_value());
+  CHECK_FALSE(other.facts.has_value());
   Request unnamed;
   REQUIRE(complete(catalog, unnamed).has_value());
   Request wrong;
@@ -151,6 +155,27 @@ TEST_CASE("a request that brings facts or a source of its own stays as it is") {
   const auto refused = complete(catalog, wrong);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().message.starts_with("source.repo: no model of the catalog is called \"toy-99b\""));
+}
+
+TEST_CASE("a repository of the catalog gives its facts; another file or revision of it does not") {
+  const auto catalog = toys();
+  const auto facts = [&](const ModelSource& source) {
+    Request request;
+    request.source = source;
+    REQUIRE(complete(catalog, request).has_value());
+    CHECK(request.source.repo == source.repo);
+    return request.facts.value_or(ModelFacts{});
+  };
+  const auto from = [](const char* kind, const char* repo, const char* file = "", const char* revision = "") {
+    return ModelSource{.kind = kind, .repo = repo, .file = file, .path = "", .revision = revision};
+  };
+  CHECK(facts(from("huggingface", "toys/Toy-32B")).name == "Toy-32B");
+  CHECK(facts(from("huggingface", "Toys/Toy-32B-FP8")).name == "Toy-32B FP8");
+  CHECK(facts(from("ollama", "toy:32b")).name == "Toy-32B Q4_K_M");
+  CHECK(facts(from("modelscope", "Toys/Toy-32B")).name.empty());
+  CHECK(facts(from("huggingface", "Toys/Toy-32B-GGUF")).name.empty());
+  CHECK(facts(from("huggingface", "Toys/Toy-32B", "other.gguf")).name.empty());
+  CHECK(facts(from("huggingface", "Toys/Toy-32B", "", "v2")).name.empty());
 }
 
 TEST_CASE("search ranks names before other words, and keeps to category and task") {

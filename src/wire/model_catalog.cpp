@@ -56,4 +56,10 @@ Result<fleet::ModelCatalog> load_models(const std::vector<CatalogText>& files) {
 
 Result<fleet::ModelCatalog> embedded_models() { return load_models(embedded_model_files()); }
 
+Result<const fleet::ModelCatalog*> EmbeddedModels::get() const {
+  std::call_once(once_, [this] { models_ = embedded_models(); });
+  if (!models_) return models_.error();
+  return &*models_;
+}
+
 }  // namespace berth::wire

@@ -2,6 +2,7 @@
 // Files of models → fleet::ModelCatalog. One family or house a file: a table of sources and the models.
 
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -26,5 +27,16 @@ Result<fleet::ModelCatalog> load_models(const std::vector<CatalogText>& files);
 Result<fleet::ModelCatalog> embedded_models();
 /// The compiled-in files themselves. Generated at build time.
 const std::vector<CatalogText>& embedded_model_files();
+
+/// embedded_models(), read when it is first asked for and kept. Any thread.
+class EmbeddedModels {
+ public:
+  /// Lives as long as this. Errors: as embedded_models.
+  Result<const fleet::ModelCatalog*> get() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable Result<fleet::ModelCatalog> models_ = fail(Code::kInternal, "the catalog of models is not read yet");
+};
 
 }  // namespace berth::wire

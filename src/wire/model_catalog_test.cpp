@@ -161,7 +161,7 @@ TEST_CASE("the embedded weights of Qwen3-32B Q4_K_M are those of the file's tens
   REQUIRE(facts.layer_weights.size() == 64);
   Bytes sum = facts.input_weights_bytes.value_or(Bytes()) + facts.output_weights_host_bytes.value_or(Bytes());
   for (const auto& layer : facts.layer_weights) sum += layer.host_bytes;
-  CHECK(sum == *facts.weight_bytes);
+  CHECK(sum == facts.weight_bytes);
 }
 
 }  // namespace
