@@ -50,6 +50,41 @@ class Rules(unittest.TestCase):
             self.assertIn(status, (400, 404), answer)
             self.assertIn(path or "path is missing", answer["detail"])
 
+    def test_a_model_of_the_catalog_is_decided_by_name(self):
+        path = "/api/v1/decisions"
+        named = [
+            {"model": "Qwen3-32B"},
+            {"source": {"kind": "catalog", "repo": "qwen3:32b"}},
+            {"source": {"kind": "catalog"}, "model": "qwen3-32b"},
+            {"source": {"kind": "huggingface", "repo": "Qwen/Qwen3-32B"}},
+        ]
+        answers = []
+        for request in named:
+            status, answer = self.place.call("POST", path, request)
+            self.assertEqual(status, 200, answer)
+            answers.append((answer["decision"]["verdict"], [fix["text"] for fix in answer["fixes"] or []]))
+        self.assertEqual(answers[1:], answers[:-1])
+        self.assertEqual(answers[0][0], "does_not_fit")
+        self.assertTrue(any("variant Q" in text for text in answers[0][1]), answers[0])
+        status, answer = self.place.call("POST", path, {"source": {"kind": "catalog", "repo": "qwen3-32b:q4_k_m"}})
+        self.assertEqual((status, answer["decision"]["verdict"]), (200, "fits"), answer)
+        status, answer = self.place.call("POST", path, {"model": "nobody knows this one"})
+        self.assertEqual((status, answer["decision"]["verdict"]), (200, "unknown"), answer)
+        self.refused("POST", path, {"source": {"kind": "catalog", "repo": "qwen3-33b"}}, "qwen3-33b", "did you mean")
+        self.refused("POST", path, {"source": {"kind": "catalog", "repo": "kimi"}}, "kimi-k2.5", "may be one of several")
+
+    def test_a_deployment_by_name_is_completed_for_a_dry_run_only(self):
+        body = {"name": "by-name", "spec": {"request": {"source": {"kind": "catalog", "repo": "qwen3-32b:q4_k_m"}}}}
+        status, answer = self.place.call("POST", "/api/v1/deployments?dry_run=true", body)
+        self.assertEqual((status, answer["decision"]["verdict"]), (200, "fits"), answer)
+        unknown = {"name": "by-name", "spec": {"request": {"source": {"kind": "catalog", "repo": "qwen3-33b"}}}}
+        self.refused("POST", "/api/v1/deployments?dry_run=true", unknown, "$.spec.request", "did you mean")
+        status, answer = self.place.call("POST", "/api/v1/deployments", body)
+        self.assertEqual(status, 201, answer)
+        status, answer = self.place.call("GET", "/api/v1/deployments/by-name")
+        self.assertNotIn("facts", [k for k, v in answer["spec"]["request"].items() if v], answer)
+        self.assertIn(self.place.call("DELETE", "/api/v1/deployments/by-name")[0], (200, 202, 204))
+
     def test_evaluations_are_checked(self):
         path = "/v1/model-evaluations"
         self.refused("POST", path, {}, "model_specs is missing")
