@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <fstream>
@@ -94,7 +95,13 @@ TEST_CASE("a model with a figure that nobody knows is unknown, with the figure's
   std::ofstream(path) << "name: w\nos: linux\narch: amd64\nmemory_total_bytes: 512GiB\ndevices:\n"
                          "  - {id: g, vendor: nvidia, framework: cuda, name: H200, memory_total_bytes: 141GiB,\n"
                          "     compute_capability: \"9.0\", driver_version: \"580.65\", runtime_version: \"13.0\"}\n";
-  const auto got = invoke({"check", "qwen3-reranker-4b", "--profile", path.string()});
+  const auto models = wire::embedded_models();
+  REQUIRE(models.has_value());
+  const auto without = std::find_if(models->models.begin(), models->models.end(), [](const auto& m) {
+    return m.facts.task == "embed" && m.facts.format == "safetensors" && !m.facts.weight_bytes;
+  });
+  REQUIRE(without != models->models.end());
+  const auto got = invoke({"check", without->id, "--profile", path.string()});
   std::filesystem::remove(path);
   CHECK(got.status == kExitUnknown);
   CHECK(holds(got.out, "facts.weight_bytes is not known"));

@@ -138,8 +138,9 @@ ModelFacts facts_of(const CatalogModel& model, const CatalogVariant* variant) {
   if (variant == nullptr) return facts;
   facts.weight_bytes.reset();
   facts.quantization.reset();
-  for_each_member([&](std::string_view, auto pointer) {
-    if (given(variant->facts.*pointer)) facts.*pointer = variant->facts.*pointer;
+  for_each_member([&](std::string_view name, auto pointer) {
+    // A task always says something; that of another file is the model's own.
+    if (name != "task" && given(variant->facts.*pointer)) facts.*pointer = variant->facts.*pointer;
   });
   facts.name = fmt::format("{} {}", model.title, variant->name);
   for (const char letter : variant->layer_order) {

@@ -98,6 +98,9 @@ TEST_CASE("a name that nothing has comes with near ones") {
 
 TEST_CASE("a variant has the entry's facts but never its weights or quantization") {
   const auto catalog = toys();
+  CatalogModel embed = catalog.models[2];
+  embed.variants = {file("Q8_0", "Toys/Toy-Embed-GGUF")};
+  CHECK(facts_of(embed, embed.variants.data()).task == "embed");
   const auto& model = catalog.models[1];
   const auto known = facts_of(model, &model.variants[0]);
   CHECK(known.format == "gguf");

@@ -71,7 +71,8 @@ class Rules(unittest.TestCase):
         status, answer = self.place.call("POST", path, {"model": "nobody knows this one"})
         self.assertEqual((status, answer["decision"]["verdict"]), (200, "unknown"), answer)
         self.refused("POST", path, {"source": {"kind": "catalog", "repo": "qwen3-33b"}}, "qwen3-33b", "did you mean")
-        self.refused("POST", path, {"source": {"kind": "catalog", "repo": "kimi"}}, "kimi-k2.5", "may be one of several")
+        several = {"source": {"kind": "catalog", "repo": "kimi"}}
+        self.refused("POST", path, several, "kimi-k2.5", "may be one of several")
 
     def test_a_deployment_by_name_is_completed_for_a_dry_run_only(self):
         body = {"name": "by-name", "spec": {"request": {"source": {"kind": "catalog", "repo": "qwen3-32b:q4_k_m"}}}}
