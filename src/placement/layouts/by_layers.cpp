@@ -96,6 +96,8 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
   c.positions = positions;
   c.layers = deal_in_order(deal);
   if (try_split(input, c, answer, keep) && drop_unused(input, c)) return true;
+  // With more devices to come, only what is all but there already is worth an exact search.
+  if (layers_over(deal, deal_in_order(deal)) > (keep ? gain_max(rooms.size()) : 1)) return false;
   const auto exact = deal_exactly(deal);
   if (!exact && rooms.size() <= kExactDealMax) return false;
   c.positions.assign(positions.rbegin(), positions.rend());

@@ -27,6 +27,14 @@ Bytes least_of(const LayoutInput& input, std::span<const std::uint16_t> position
   return least;
 }
 
+/// A shortfall is only told by a judgement, and only the nearest one.
+bool worth_telling(const LayoutInput& input, Bytes missing, const LayoutAnswer& answer) {
+  return input.purpose == Purpose::kJudge &&
+         std::none_of(answer.shortfalls.begin(), answer.shortfalls.end(), [&](const Shortfall& known) {
+           return known.missing <= missing;
+         });
+}
+
 void add_ranks(const LayoutInput& input,
                const Shape& shape,
                std::span<const std::uint16_t> positions,
@@ -45,14 +53,15 @@ void add_ranks(const LayoutInput& input,
   const Bytes total = input.entry.worker.devices[positions.front()].memory_total_bytes;
   const Share share = share_of(total, need, input.option.settings.utilization);
   if (share.below_need) return add_below_need(input, positions.front(), share, need, answer);
-  // The shortfall is only told by a judgement.
-  if (input.purpose != Purpose::kJudge && least_of(input, positions) < share.claim) return;
+  // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
+  const Bytes claim = share.claim > total ? need : share.claim;
+  const Bytes missing = claim.minus_or_zero(least_of(input, positions));
+  if (missing.value > 0 && !worth_telling(input, missing, answer)) return;
   Candidate c = make_candidate(input, layout);
   c.shape = shape;
   const Interval host = rank->host_for(shape.ranks());
   c.memory_claim = input.uncertain ? host.expected : host.high;
-  // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
-  c.claims.assign(positions.size(), share.claim > total ? need : share.claim);
+  c.claims.assign(positions.size(), claim);
   c.utilization = share.utilization;
   c.positions.assign(positions.begin(), positions.end());
   std::sort(c.positions.begin(), c.positions.end());

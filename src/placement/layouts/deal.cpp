@@ -76,6 +76,25 @@ class States {
 
 constexpr std::uint32_t kUnreached = UINT32_MAX;
 
+/// longest_run() by (before, size), each computed once where nothing is kept for devices behind.
+class Runs {
+ public:
+  Runs(const DealInput& in, const std::vector<Size>& sizes)
+      : in_(in), sizes_(sizes), known_((in.count + 1) * sizes.size(), kUnreached) {}
+
+  std::uint32_t longest(std::uint32_t before, std::uint32_t most, std::size_t size) {
+    if (in_.all) return longest_run(in_, before, most, sizes_[size].room);
+    auto& run = known_[before * sizes_.size() + size];
+    if (run == kUnreached) run = longest_run(in_, before, most, sizes_[size].room);
+    return run;
+  }
+
+ private:
+  const DealInput& in_;
+  const std::vector<Size>& sizes_;
+  std::vector<std::uint32_t> known_;
+};
+
 struct Reach {
   std::uint32_t layers = kUnreached;  // dealt so far
   std::uint32_t size = 0;             // of the device that was last
@@ -126,12 +145,18 @@ Few<std::uint32_t> deal_in_order(const DealInput& in) {
   return layers;
 }
 
+std::uint32_t layers_over(const DealInput& in, std::span<const std::uint32_t> in_order) {
+  const std::uint32_t last = in_order.back();
+  return last - longest_run(in, in.count - last, last, in.rooms.back());
+}
+
 std::optional<Deal> deal_exactly(const DealInput& in) {
   if (in.rooms.empty() || in.rooms.size() > kExactDealMax || in.count == 0) return std::nullopt;
   const auto sizes = sizes_of(in.rooms);
   const States states(sizes);
   std::vector<Reach> reach(states.count());
   reach[0].layers = 0;
+  Runs runs(in, sizes);
   for (std::size_t state = 0; state < states.count(); ++state) {
     if (reach[state].layers == kUnreached) continue;
     const std::uint32_t before = reach[state].layers, left = in.count - before;
@@ -140,7 +165,7 @@ std::optional<Deal> deal_exactly(const DealInput& in) {
     if (left <= kept) continue;
     for (std::uint32_t s = 0; s < sizes.size(); ++s) {
       if (states.used(state, s) == sizes[s].places.size()) continue;
-      const std::uint32_t run = longest_run(in, before, left - kept, sizes[s].room);
+      const std::uint32_t run = runs.longest(before, left - kept, s);
       if (run == 0) continue;
       const std::size_t next = state + states.stride(s);
       if (before + run == in.count) {

@@ -35,6 +35,11 @@ struct Deal {
 Few<std::uint32_t> deal_in_proportion(std::span<const Bytes> rooms, std::uint32_t count);
 /// Each device in order as many as it holds; the last takes the rest.
 Few<std::uint32_t> deal_in_order(const DealInput& input);
+/// How many of the layers that deal_in_order() left to the last device do not fit there.
+std::uint32_t layers_over(const DealInput& input, std::span<const std::uint32_t> in_order);
+/// What another order is taken to gain at most: a device's longest run differs by a layer with its place in the row
+/// (the first device, the output layer, the window pattern). Beyond it the exact search is not worth its time.
+constexpr std::uint32_t gain_max(std::size_t devices) { return static_cast<std::uint32_t>(devices) + 1; }
 /// A deal in which every device holds its run, or nothing when there is none in any order; for at most kExactDealMax
 /// devices. Dynamic programming over how many devices of each size are used up, keeping the longest row of layers.
 std::optional<Deal> deal_exactly(const DealInput& input);
