@@ -38,6 +38,44 @@ struct Flag {
 };
 DESCRIBE(Flag, name, aliases, negation, type, kind, min, max, choices, setting, doc);
 
+/// How a parallel size enters the number of ranks.
+enum class Combine {
+  kAbsent,                // the engine has no such size
+  kMultiplies,            // each of its parts has ranks of its own
+  kInsideTensorParallel,  // it divides the tensor-parallel group and adds no rank
+  kInsideWorld,           // it divides all ranks and adds none
+};
+DESCRIBE_ENUM(Combine, kAbsent, kMultiplies, kInsideTensorParallel, kInsideWorld)
+
+/// What world size a set of parallel sizes means (engines/world.h).
+struct WorldRules {
+  Combine tensor_parallel = Combine::kMultiplies;
+  Combine pipeline_parallel = Combine::kMultiplies;
+  Combine data_parallel = Combine::kMultiplies;
+  std::string data_parallel_inside_by;  // the switch that puts copies inside the group: "--enable-dp-attention"
+  bool data_parallel_local = false;     // whether copies on one worker can be told apart from all copies
+  Combine expert_parallel = Combine::kAbsent;
+  std::string expert_parallel_by;  // the switch that spreads experts over all ranks of a stage
+  Combine prefill_context_parallel = Combine::kAbsent;
+  Combine decode_context_parallel = Combine::kAbsent;
+  std::vector<std::string> part_by;                 // flags that make the deployment one part of a larger group
+  std::vector<std::string> powers_of_two;           // sizes that must be one
+  std::vector<std::vector<std::string>> exclusive;  // sizes of which at most one may be above 1
+};
+DESCRIBE(WorldRules,
+         tensor_parallel,
+         pipeline_parallel,
+         data_parallel,
+         data_parallel_inside_by,
+         data_parallel_local,
+         expert_parallel,
+         expert_parallel_by,
+         prefill_context_parallel,
+         decode_context_parallel,
+         part_by,
+         powers_of_two,
+         exclusive);
+
 /// One supported combination. Empty list: any. `vendor` "cpu" is the row for running without a device.
 struct SupportRow {
   std::vector<std::string> versions;  // engine versions; empty: all
@@ -129,7 +167,8 @@ struct Engine {
   std::vector<std::string> architectures;  // empty: any
   std::vector<std::string> layouts;        // names of placement/layouts this engine has
   std::vector<std::string> versions;       // best first
-  bool supported = true;                   // false: known, said to be unsupported
+  WorldRules world;
+  bool supported = true;  // false: known, said to be unsupported
   std::vector<SupportRow> rows;
   std::vector<TypeNeed> type_needs;
   std::vector<Flag> flags;
@@ -145,6 +184,7 @@ DESCRIBE(Engine,
          architectures,
          layouts,
          versions,
+         world,
          supported,
          rows,
          type_needs,

@@ -202,6 +202,25 @@ std::string flag_text(const Engine& engine, const ParsedFlag& flag) {
   return known == nullptr ? "" : known->negation;
 }
 
+namespace {
+
+/// The flag of a size that was given as a field only; fields and flags then say the same, whichever was given.
+Result<void> add_kept(const Engine& engine, fleet::Request& request) {
+  for (const auto* setting : detail::kept_settings()) {
+    const auto& value = request.restriction.*setting->kept;
+    if (!value) continue;
+    const auto at = std::find_if(
+        engine.flags.begin(), engine.flags.end(), [&](const Flag& f) { return f.setting == setting->name; });
+    if (at == engine.flags.end())
+      return invalid(fmt::format("{} is {}, but {} has no flag for it", setting->path, *value, engine.title));
+    request.settings.flags.push_back(fmt::format("{}={}", at->name, *value));
+  }
+  std::sort(request.settings.flags.begin(), request.settings.flags.end());
+  return {};
+}
+
+}  // namespace
+
 Result<fleet::Request> absorb_flags(const Engine& engine, fleet::Request request) {
   TRY(const auto parsed, parse_flags(engine, request.settings.flags));
   request.settings.flags.clear();
@@ -217,6 +236,7 @@ Result<fleet::Request> absorb_flags(const Engine& engine, fleet::Request request
       return invalid(fmt::format("flag {}: its value mixes both kinds of quotes with spaces, use one kind", flag.name));
     request.settings.flags.push_back(std::move(text));
   }
+  TRY_VOID(add_kept(engine, request));
   return request;
 }
 

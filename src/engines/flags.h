@@ -44,7 +44,8 @@ std::string flag_text(const Engine& engine, const ParsedFlag& flag);
 const Flag* find_flag(const Engine& engine, std::string_view spelling);
 
 /// Moves flags that mean a setting or a parallel size into the request's fields, so that `-c 4096` and
-/// `settings.context: 4096` are one request; the other flags stay, one canonical entry each, sorted. Idempotent.
+/// `settings.context: 4096` are one request; the other flags stay, one canonical entry each, sorted. A size that no
+/// plan holds (data_parallel_local, …) is then both field and flag, whichever of them was given. Idempotent.
 /// Errors: kInvalid when flag and field disagree, or as parse_flags.
 Result<fleet::Request> absorb_flags(const Engine& engine, fleet::Request request);
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "engines/detail/settings.h"
 #include "engines/detail/words.h"
 #include "engines/flags.h"
 
@@ -96,7 +97,8 @@ Result<void> check_place(const Engine& engine, const fleet::PlanWorker& part, co
 }
 
 Result<void> check_user_flag(const ParsedFlag& flag, const LaunchPlace& place) {
-  if (!flag.setting.empty())
+  const auto* setting = detail::find_setting(flag.setting);
+  if (setting != nullptr && setting->kept == nullptr)
     return invalid(fmt::format("flag {} means the setting {}, which the plan has already: it must not be given again",
                                flag.name,
                                flag.setting));

@@ -4,8 +4,10 @@
 #include <set>
 
 #include "base/text.h"
+#include "engines/detail/settings.h"
 #include "engines/flags.h"
 #include "engines/launch.h"
+#include "engines/world.h"
 
 namespace berth::engines {
 namespace {
@@ -21,15 +23,14 @@ Result<const Engine*> engine_of(const EngineCatalog& catalog, const fleet::Reque
   const auto& id = request.restriction.engine;
   if (!id)
     return invalid(
-        fmt::format("settings.{0} is given, but restriction.engine is not: name the engine that it is for, one of {1}",
+        fmt::format("{0} is given, but restriction.engine is not: name the engine that it is for, one of {1}",
                     field,
                     ids_of(catalog)));
   if (const auto* engine = catalog.find(*id)) return engine;
-  return invalid(
-      fmt::format("settings.{} is given for restriction.engine \"{}\", which the catalog does not have: it has {}",
-                  field,
-                  printable(*id),
-                  ids_of(catalog)));
+  return invalid(fmt::format("{} is given for restriction.engine \"{}\", which the catalog does not have: it has {}",
+                             field,
+                             printable(*id),
+                             ids_of(catalog)));
 }
 
 Result<void> check_kv_type(const EngineCatalog& catalog, const std::optional<std::string>& type) {
@@ -52,11 +53,18 @@ Result<void> check_kv_type(const EngineCatalog& catalog, const std::optional<std
 
 Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request request) {
   if (!request.settings.flags.empty()) {
-    TRY(const auto* engine, engine_of(catalog, request, "flags"));
+    TRY(const auto* engine, engine_of(catalog, request, "settings.flags"));
     TRY(request, absorb_flags(*engine, std::move(request)));
   }
+  for (const auto* size : detail::kept_settings()) {
+    if (!(request.restriction.*size->kept)) continue;
+    TRY(const auto* engine, engine_of(catalog, request, size->path));
+    TRY(request, absorb_flags(*engine, std::move(request)));
+  }
+  if (const auto* engine = request.restriction.engine ? catalog.find(*request.restriction.engine) : nullptr)
+    TRY_VOID(world_of(*engine, request.restriction, request.settings.flags).map([](const World&) {}));
   if (!request.settings.env.empty()) {
-    TRY(const auto* engine, engine_of(catalog, request, "env"));
+    TRY(const auto* engine, engine_of(catalog, request, "settings.env"));
     TRY_VOID(check_environment(*engine, request.settings.env));
   }
   TRY_VOID(check_kv_type(catalog, request.settings.kv_type));

@@ -52,6 +52,9 @@ Result<void> pipeline_parallel(const Setting& s, const ParsedFlag& f, Request& r
 Result<void> data_parallel(const Setting& s, const ParsedFlag& f, Request& r) {
   return put_count(s, f, r.restriction.data_parallel);
 }
+Result<void> kept_size(const Setting& s, const ParsedFlag& f, Request& r) {
+  return put_count(s, f, r.restriction.*s.kept);
+}
 
 Result<void> utilization(const Setting& s, const ParsedFlag& f, Request& r) {
   double value = 0;
@@ -99,7 +102,23 @@ constexpr std::array kSettings = {
     Setting{"tensor_parallel", "restriction.tensor_parallel", tensor_parallel},
     Setting{"pipeline_parallel", "restriction.pipeline_parallel", pipeline_parallel},
     Setting{"data_parallel", "restriction.data_parallel", data_parallel},
+    Setting{
+        "data_parallel_local", "restriction.data_parallel_local", kept_size, &fleet::Restriction::data_parallel_local},
+    Setting{"expert_parallel", "restriction.expert_parallel", kept_size, &fleet::Restriction::expert_parallel},
+    Setting{"prefill_context_parallel",
+            "restriction.prefill_context_parallel",
+            kept_size,
+            &fleet::Restriction::prefill_context_parallel},
+    Setting{"decode_context_parallel",
+            "restriction.decode_context_parallel",
+            kept_size,
+            &fleet::Restriction::decode_context_parallel},
 };
+constexpr std::size_t kKeptFirst = 11;
+constexpr std::array kKept = {
+    &kSettings[kKeptFirst], &kSettings[kKeptFirst + 1], &kSettings[kKeptFirst + 2], &kSettings[kKeptFirst + 3]};
+static_assert(kSettings[kKeptFirst - 1].kept == nullptr);
+static_assert(kSettings.size() == kKeptFirst + kKept.size());
 
 }  // namespace
 
@@ -108,6 +127,8 @@ const Setting* find_setting(std::string_view name) {
     if (setting.name == name) return &setting;
   return nullptr;
 }
+
+std::span<const Setting* const> kept_settings() { return kKept; }
 
 std::string setting_names() {
   std::string out;

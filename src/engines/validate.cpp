@@ -5,7 +5,9 @@
 
 #include "engines/catalog.h"
 #include "engines/detail/settings.h"
+#include "engines/flags.h"
 #include "engines/launch.h"
+#include "engines/world.h"
 
 namespace berth::engines {
 namespace {
@@ -128,6 +130,35 @@ Result<void> check_recipe(const Engine& engine) {
   return {};
 }
 
+Result<void> check_world(const Engine& engine) {
+  const WorldRules& world = engine.world;
+  const auto known = [](const std::string& path, const std::string& name) -> Result<void> {
+    if (is_parallel_size(name)) return {};
+    return invalid(fmt::format("{} has \"{}\", which is no parallel size", path, name));
+  };
+  for (const auto& name : world.powers_of_two) TRY_VOID(known("world.powers_of_two", name));
+  for (const auto& group : world.exclusive)
+    for (const auto& name : group) TRY_VOID(known("world.exclusive", name));
+  for (const auto* by : {&world.data_parallel_inside_by, &world.expert_parallel_by})
+    if (const Flag* flag = by->empty() ? nullptr : find_flag(engine, *by);
+        !by->empty() && (flag == nullptr || flag->name != *by || flag->type != FlagType::kBool))
+      return invalid(fmt::format("world names {}, which is no switch of flags", *by));
+  // A size that no plan holds reaches the engine by its flag only.
+  const auto has_flag = [&](std::string_view setting) {
+    return std::any_of(engine.flags.begin(), engine.flags.end(), [&](const Flag& f) { return f.setting == setting; });
+  };
+  const std::array<std::pair<std::string_view, bool>, 4> sizes = {
+      {{"data_parallel_local", world.data_parallel_local},
+       {"expert_parallel", world.expert_parallel != Combine::kAbsent},
+       {"prefill_context_parallel", world.prefill_context_parallel != Combine::kAbsent},
+       {"decode_context_parallel", world.decode_context_parallel != Combine::kAbsent}}};
+  for (const auto& [name, there] : sizes)
+    if (there != has_flag(name))
+      return invalid(fmt::format(
+          "world.{} is {}, but {} flag has it as setting", name, there ? "there" : "absent", there ? "no" : "a"));
+  return {};
+}
+
 Result<void> check_engine(const Engine& engine) {
   if (engine.id.empty()) return invalid("id is empty");
   if (engine.title.empty()) return invalid("title is empty");
@@ -151,6 +182,7 @@ Result<void> check_engine(const Engine& engine) {
   }
   std::set<std::string> spellings;
   for (std::size_t i = 0; i < engine.flags.size(); ++i) TRY_VOID(check_flag(engine.flags[i], i, spellings));
+  TRY_VOID(check_world(engine));
   return check_recipe(engine);
 }
 

@@ -49,6 +49,10 @@ Result<void> check_restriction(const Restriction& r) {
   TRY_VOID(check_range("restriction.tensor_parallel", r.tensor_parallel, 1, kParallelMax));
   TRY_VOID(check_range("restriction.pipeline_parallel", r.pipeline_parallel, 1, kParallelMax));
   TRY_VOID(check_range("restriction.data_parallel", r.data_parallel, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.data_parallel_local", r.data_parallel_local, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.expert_parallel", r.expert_parallel, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.prefill_context_parallel", r.prefill_context_parallel, 1, kParallelMax));
+  TRY_VOID(check_range("restriction.decode_context_parallel", r.decode_context_parallel, 1, kParallelMax));
   if (r.devices.size() > kSelectedDevicesMax)
     return invalid(
         fmt::format("restriction.devices has {} entries, at most {}", r.devices.size(), kSelectedDevicesMax));

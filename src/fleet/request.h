@@ -35,7 +35,11 @@ struct Restriction {
   std::optional<std::string> engine_version;
   std::optional<std::uint32_t> tensor_parallel;
   std::optional<std::uint32_t> pipeline_parallel;
-  std::optional<std::uint32_t> data_parallel;
+  std::optional<std::uint32_t> data_parallel;        // copies, over all that take part
+  std::optional<std::uint32_t> data_parallel_local;  // copies on one worker
+  std::optional<std::uint32_t> expert_parallel;      // ranks that share the experts
+  std::optional<std::uint32_t> prefill_context_parallel;
+  std::optional<std::uint32_t> decode_context_parallel;
   bool across_workers = false;  // consent to layouts over several workers
 };
 DESCRIBE(Restriction,
@@ -50,6 +54,10 @@ DESCRIBE(Restriction,
          tensor_parallel,
          pipeline_parallel,
          data_parallel,
+         data_parallel_local,
+         expert_parallel,
+         prefill_context_parallel,
+         decode_context_parallel,
          across_workers);
 
 /// Engine settings that change memory or launch. Absent: Policy's default, printed as such and pinned in the plan.
