@@ -111,13 +111,13 @@ struct ServerProcess::State {
     TRY(auto secret, api::load_or_make_secret(options.secret_file, lost));
     auth = std::make_unique<api::Auth>(*store, std::move(secret), clock);
     TRY_VOID(auth->load());
-    TRY(facts.admin_password, auth->ensure_admin_password());
     reconciler = std::make_unique<reconcile::Reconciler>(
         *store, reconcile::Options{.policy = server_policy(), .catalog = options.catalog, .new_id = new_id});
     return reconciler->load(clock.now());
   }
 
-  /// Keys that the commands of this start need: the machine's own, renewed, and one to join with.
+  /// Keys that the commands of this start need: the machine's own, renewed, and one to join with. Last of all that can
+  /// fail: the first start makes the password, which is told only when the start succeeds.
   Result<void> issue_keys() {
     for (const auto* name : {"local-admin", "local-join"})
       if (auto gone = auth->revoke(name); !gone && gone.error().code != Code::kNotFound) return gone.error();
@@ -127,6 +127,7 @@ struct ServerProcess::State {
     TRY(auto join, auth->create("local-join", {std::string(api::kScopeJoin)}, kJoinTokenLives));
     facts.local_key = admin.key;
     facts.join_token = join.key;
+    TRY(facts.admin_password, auth->ensure_admin_password());
     return {};
   }
 
@@ -255,8 +256,8 @@ struct ServerProcess::State {
 Result<std::unique_ptr<ServerProcess>> ServerProcess::start(ServerOptions options) {
   auto state = std::make_unique<State>(std::move(options));
   TRY_VOID(state->open());
-  TRY_VOID(state->issue_keys());
   TRY_VOID(state->listen());
+  TRY_VOID(state->issue_keys());
   state->wire();
   return std::unique_ptr<ServerProcess>(new ServerProcess(std::move(state)));
 }

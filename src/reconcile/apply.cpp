@@ -135,6 +135,9 @@ controllers::ControlState Reconciler::State::control_state() const {
   return c;
 }
 
+/// Operations of a placement beside those of its instances: the decision and the deployment's status.
+constexpr std::size_t kPlaceTail = 2;
+
 bool Reconciler::State::apply(const controllers::Place& place, Time now) {
   auto& deployment = deployments.at(place.deployment);
   const auto& meta = deployment.object.meta;
@@ -160,7 +163,7 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
     r.object = new_instance(deployment.object, plan, place.replicas[i], decision_id, now);
     auto& o = r.object;
     o.meta.id = options.new_id();
-    created.push_back(batch.operations.size());
+    const std::size_t before = batch.operations.size();
     batch.add(store::Create{.kind = "instance",
                             .id = o.meta.id,
                             .name = o.meta.name,
@@ -173,6 +176,12 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
         .type = "normal",
         .reason = "placed",
         .message = fmt::format("{} on {} ({})", o.meta.name, plan.workers.front().worker_name, plan.layout)});
+    // A batch is bounded: the replicas that are left are decided and placed by the next step.
+    if (batch.operations.size() + kPlaceTail > store::kOperationsMax && !fresh.empty()) {
+      batch.operations.erase(batch.operations.begin() + static_cast<std::ptrdiff_t>(before), batch.operations.end());
+      break;
+    }
+    created.push_back(before);
     fresh.push_back(std::move(r));
   }
   auto status = status_after(deployment.object, place.decision, decision_id, place.generation, now);

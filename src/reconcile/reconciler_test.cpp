@@ -25,6 +25,8 @@ struct Cluster {
   Time now{Duration{1'700'000'000'000}};
   std::string worker;
   Bytes used;  // of the device, by a stranger
+  Bytes device_total = 8 * kGiB;
+  Bytes memory_total = 16 * kGiB;
 
   explicit Cluster(bool joined = true) {
     start();
@@ -38,8 +40,8 @@ struct Cluster {
     REQUIRE(server->load(now).has_value());
   }
   [[nodiscard]] wire::Inventory inventory() const {
-    wire::Inventory out{.worker = linux_worker("w1", Bytes(16 * kGiB)), .instances = {}};
-    auto device = cuda_device("gpu-0", Bytes(8 * kGiB));
+    wire::Inventory out{.worker = linux_worker("w1", memory_total), .instances = {}};
+    auto device = cuda_device("gpu-0", device_total);
     device.memory_used_bytes = used;
     out.worker.devices = {std::move(device)};
     return out;
@@ -163,6 +165,17 @@ TEST_CASE("of three replicas the two that fit are placed, and the status says wh
   CHECK(d.status.fit_count == 0);  // of the one that is missing
   REQUIRE(d.status.waiting.has_value());
   CHECK(d.status.waiting->text.starts_with("waiting for a place: "));
+}
+
+TEST_CASE("more replicas than one batch of the store holds are placed step by step") {
+  constexpr std::uint32_t kMany = 300;  // some five operations each
+  Cluster c(false);
+  c.device_total = c.memory_total = 4096 * kGiB;
+  c.join();
+  c.create("many", 1, kMany);
+  for (int i = 0; i < 5 && c.instances().size() < kMany; ++i) c.pass(kSecond);
+  CHECK(c.instances().size() == kMany);
+  CHECK(c.deployment("many").status.decision_id != "");
 }
 
 TEST_CASE("with partial off nothing is placed unless all replicas fit") {

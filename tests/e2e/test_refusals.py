@@ -7,7 +7,7 @@ import shutil
 import socket
 import unittest
 
-from harness import READY_SECONDS, Place, model, wait_for
+from harness import READY_SECONDS, Place, free_port, model, wait_for
 
 NOT_FOUND, UNAVAILABLE = 3, 7
 
@@ -38,6 +38,12 @@ class Refusals(unittest.TestCase):
         self.assertIn(f"127.0.0.1:{self.place.port}", done.err)
         self.assertIn("in use", done.err)
         self.assertIn("--listen", done.err)
+        # The start that failed told no password, so the first that succeeds does.
+        other.port = free_port()
+        other.url = f"http://127.0.0.1:{other.port}"
+        server = other.server()
+        self.assertIn("admin password", other.log("server"))
+        other.stop(server)
 
     def test_no_address(self):
         done = self.place.cli("server", "--listen", "nonsense", "--data-dir", self.place.path("other"), code=None)
