@@ -15,6 +15,7 @@
 #include "wire/files.h"
 #include "wire/json.h"
 #include "wire/messages.h"
+#include "wire/model_catalog.h"
 #include "wire/testing.h"
 #include "wire/yaml.h"
 
@@ -149,10 +150,12 @@ void check_yaml(const Subject& subject) {
   X(LogChunk, log_chunk)               \
   X(OpenData, open_data)               \
   X(Refused, refused)
-#define FILE_TYPES(X)                \
-  X(FleetFile, fleet_file)           \
-  X(DeploymentFile, deployment_file) \
-  X(ScenarioFile, scenario_file)
+#define FILE_TYPES(X)                   \
+  X(FleetFile, fleet_file)              \
+  X(DeploymentFile, deployment_file)    \
+  X(ScenarioFile, scenario_file)        \
+  X(fleet::CatalogModel, catalog_model) \
+  X(ModelCatalogFile, model_catalog_file)
 
 #define SUBJECT(T, name) subject<T>(#name),
 
