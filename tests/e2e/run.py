@@ -17,8 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 SLOWEST_SHOWN = 8
-# Reasons to skip that are fair. ./test runs as root with every package that it needs: there, a test that finds something
-# missing has found a fault, and none may be skipped.
+# Reasons to skip that are fair. ./test runs as root with every package that it needs: there, a test that finds
+# something missing has found a fault, and none may be skipped.
 MAY_SKIP = () if os.geteuid() == 0 else ("network namespaces need root",)
 
 
