@@ -123,6 +123,16 @@ class Place:
         self.wait_server(process, "server")
         return process
 
+    def worker(self, name, *more):
+        """A worker apart from its server, joined by a token."""
+        token = self.path(name + ".token")
+        with open(token, "w", encoding="utf-8") as file:
+            file.write(self.new_key("join-" + name, "join"))
+        flags = ["--server", self.url, "--token-file", token, "--name", name]
+        process = self.start(name, "worker", *flags, *self.worker_flags(), *more)
+        wait_for(f"worker {name} ready", lambda: self.worker_state(name) == "ready")
+        return process
+
     def wait_server(self, process, name):
         def answers():
             if process.poll() is not None:

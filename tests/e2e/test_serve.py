@@ -13,7 +13,6 @@ from harness import BERTH, Place, alive, model, port_is_free, wait_for
 
 HELLO = [{"role": "user", "content": "Say hello in one sentence."}]
 LONG = [{"role": "user", "content": "Tell a very long story."}]
-SERVER_RSS_MAX = 90 * 1024 * 1024  # server and worker in one process: 60 and 30 MB
 
 
 class Serve(unittest.TestCase):
@@ -21,7 +20,7 @@ class Serve(unittest.TestCase):
     def setUpClass(cls):
         cls.place = Place()
         cls.addClassCleanup(cls.place.close)
-        cls.up = cls.place.up()
+        cls.place.up()
         cls.first = cls.place.cli("run", model(), "Say hello in one sentence.", "--name", "smollm2")
         cls.place.cli("run", model(), "--name", "embedder", "--task", "embed", "--context", "1024")
         cls.client = cls.place.client()
@@ -201,11 +200,6 @@ class Serve(unittest.TestCase):
     def test_check_asks_the_running_server(self):
         done = self.place.cli("check", model())
         self.assertIn("box", done.out)
-
-    def test_memory_stays_small(self):
-        with open(f"/proc/{self.up.pid}/status", encoding="ascii") as file:
-            rss = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
-        self.assertLess(rss, SERVER_RSS_MAX)
 
 
 class Delete(unittest.TestCase):
