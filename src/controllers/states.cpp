@@ -70,7 +70,7 @@ bool reachable(InstanceState from, InstanceState to) {
   for (std::size_t at = 0; at < seen.size(); ++at) {
     if (seen[at] == to) return true;
     for (const auto& row : kTable) {
-      if (row.from != seen[at]) continue;
+      if (row.from != seen[at] || row.event == E::kStopRequested || row.event == E::kWorkerLost) continue;
       bool known = false;
       for (const auto s : seen) known = known || s == row.to;
       if (!known) seen.push_back(row.to);

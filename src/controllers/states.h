@@ -34,7 +34,8 @@ std::span<const InstanceTransition> instance_table();
 std::optional<InstanceState> next(InstanceState state, InstanceEvent event);
 
 /// What a worker's own report of `to` means, seen from `from`: true when the table has a way there, perhaps over
-/// several steps that happened between two reports.
+/// several steps that happened between two reports, by events that a worker makes: it neither asks for a stop nor
+/// loses itself.
 bool reachable(InstanceState from, InstanceState to);
 
 /// How long an instance may stay in a waiting state before it is named as stuck, and what then comes next.

@@ -38,6 +38,8 @@ TEST_CASE("a report may skip states but not turn a stopping instance back") {
   CHECK(reachable(S::kUnknown, S::kReady));
   CHECK_FALSE(reachable(S::kStopping, S::kReady));
   CHECK_FALSE(reachable(S::kReady, S::kScheduled));
+  CHECK_FALSE(reachable(S::kSimulated, S::kReady));  // only by being lost, which no report can say
+  CHECK_FALSE(reachable(S::kReady, S::kStopping));
 }
 
 TEST_CASE("a worker is pending until its inventory, ready while it is heard, and not ready after fifteen seconds") {

@@ -53,10 +53,11 @@ auto batch_rank(const DeploymentView& d) {
 
 class Stepper {
  public:
-  explicit Stepper(const ControlState& state) : state_(state) {}
+  Stepper(const ControlState& state, Time now) : state_(state), now_(now) {}
 
   Step run() {
     finish_instances();
+    send_again();
     std::vector<const DeploymentView*> order;
     for (const auto& d : state_.deployments) order.push_back(&d);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return batch_rank(*a) < batch_rank(*b); });
@@ -67,7 +68,27 @@ class Stepper {
  private:
   bool full() const { return step_.actions.size() >= kActionsMax; }
   void add(Action action) {
-    if (!full()) step_.actions.push_back(std::move(action));
+    if (!full() && !held(object_of(action))) step_.actions.push_back(std::move(action));
+  }
+  bool held(const std::string& object) {
+    const auto at = state_.held.find(object);
+    if (at == state_.held.end() || at->second <= now_) return false;
+    wake(at->second);
+    return true;
+  }
+  void wake(Time at) {
+    if (!step_.wake_at || at < *step_.wake_at) step_.wake_at = at;
+  }
+
+  void send_again() {
+    for (const auto& i : state_.instances) {
+      if (!i.untaken_since) continue;
+      const auto due = *i.untaken_since + rule_of(InstanceState::kScheduled).deadline;
+      if (due <= now_)
+        add(SendAgain{i.id});
+      else
+        wake(due);
+    }
   }
 
   void finish_instances() {
@@ -99,7 +120,7 @@ class Stepper {
   void place(const DeploymentView& d, std::uint32_t missing) {
     const bool seen = d.status.observed_generation == d.generation &&
                       d.status.decided_revision == state_.snapshot->revision() && d.status.decided_at.has_value();
-    if (seen || placed_ || full()) return;
+    if (seen || placed_ || full() || held(d.id)) return;
     auto decision = placement::decide(*state_.snapshot, request_for(d, missing), *state_.policy, *state_.catalog);
     const bool take = decision.fit_count == decision.asked || (decision.fit_count > 0 && d.spec.request.partial);
     decided_.insert(d.id);
@@ -119,6 +140,7 @@ class Stepper {
   }
 
   const ControlState& state_;
+  Time now_;
   Step step_;
   std::set<std::string> decided_;
   bool placed_ = false;
@@ -142,6 +164,25 @@ fleet::Request request_for(const DeploymentView& deployment, std::uint32_t missi
   return request;
 }
 
-Step step(const ControlState& state, Time) { return Stepper(state).run(); }
+const std::string& object_of(const Action& action) {
+  struct Of {
+    const std::string& operator()(const Place& a) const { return a.deployment; }
+    const std::string& operator()(const Pend& a) const { return a.deployment; }
+    const std::string& operator()(const SetStatus& a) const { return a.deployment; }
+    const std::string& operator()(const RemoveDeployment& a) const { return a.deployment; }
+    const std::string& operator()(const StopInstance& a) const { return a.instance; }
+    const std::string& operator()(const SendAgain& a) const { return a.instance; }
+    const std::string& operator()(const RemoveInstance& a) const { return a.instance; }
+  };
+  return std::visit(Of{}, action);
+}
+
+Duration hold_after(std::uint32_t failures) {
+  Duration hold = kHoldFirst;
+  for (std::uint32_t n = 1; n < failures && hold < kHoldMax; ++n) hold *= 2;
+  return std::min(hold, kHoldMax);
+}
+
+Step step(const ControlState& state, Time now) { return Stepper(state, now).run(); }
 
 }  // namespace berth::controllers

@@ -3,6 +3,7 @@
 // the loop in reconcile takes a picture, calls step, executes the actions, records results.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,12 +34,16 @@ struct InstanceView {
   fleet::InstanceStatus status;
   bool worker_gone = false;  // its worker was removed by a person
   bool gone = false;         // the worker reported that the process ended and its memory is back
+  /// When the instruction to run or stop was last sent to a connected worker that has not taken it yet.
+  std::optional<Time> untaken_since;
 };
 
 /// Everything a step looks at.
 struct ControlState {
   std::vector<DeploymentView> deployments;  // by id
   std::vector<InstanceView> instances;      // by id
+  /// Objects of which an action failed, and until when they are left alone, so that the others come first.
+  std::map<std::string, Time> held;
   std::shared_ptr<const fleet::FleetSnapshot> snapshot;
   const fleet::Policy* policy = nullptr;
   const engines::EngineCatalog* catalog = nullptr;
@@ -61,6 +66,10 @@ struct StopInstance {
   std::string instance;
   std::string why;
 };
+/// The worker did not take its instruction in time: it is told again.
+struct SendAgain {
+  std::string instance;
+};
 /// Claims are released and the object goes.
 struct RemoveInstance {
   std::string instance;
@@ -73,13 +82,20 @@ struct SetStatus {
   fleet::DeploymentStatus status;
 };
 
-using Action = std::variant<Place, Pend, StopInstance, RemoveInstance, RemoveDeployment, SetStatus>;
+using Action = std::variant<Place, Pend, StopInstance, SendAgain, RemoveInstance, RemoveDeployment, SetStatus>;
+/// Id of the deployment or instance that the action is about.
+const std::string& object_of(const Action& action);
 constexpr std::size_t kActionsMax = 64;
 
 struct Step {
   std::vector<Action> actions;  // at most kActionsMax; at most one Place, for it changes what the next decision sees
-  std::optional<Time> wake_at;
+  std::optional<Time> wake_at;  // when a step finds something to do though nothing was reported
 };
+
+/// How long an object is left alone after its n-th failed action in a row, n from 1: doubling, bounded.
+constexpr Duration kHoldFirst{1'000};
+constexpr Duration kHoldMax{60'000};
+Duration hold_after(std::uint32_t failures);
 
 /// Order of pending deployments in a batch: (priority, −devices, −bytes, created, id).
 Step step(const ControlState& state, Time now);

@@ -112,7 +112,7 @@ InstanceObject new_instance(const DeploymentObject& deployment,
 
 }  // namespace
 
-bool Reconciler::State::execute(const controllers::Action& action, Time now) {
+Result<void> Reconciler::State::execute(const controllers::Action& action, Time now) {
   return std::visit([&](const auto& a) { return apply(a, now); }, action);
 }
 
@@ -126,9 +126,18 @@ controllers::ControlState Reconciler::State::control_state() const {
                              d.object.meta.created_at,
                              d.object.spec,
                              d.object.status});
-  for (const auto& [id, i] : instances)
-    c.instances.push_back(
-        {id, i.object.meta.name, i.object.spec, i.object.status, !workers.contains(worker_of(i)), i.gone});
+  for (const auto& [id, i] : instances) {
+    const auto at = workers.find(worker_of(i));
+    const bool told = at != workers.end() && at->second.signs.connected && at->second.signs.inventory_seen;
+    c.instances.push_back({.id = id,
+                           .name = i.object.meta.name,
+                           .spec = i.object.spec,
+                           .status = i.object.status,
+                           .worker_gone = at == workers.end(),
+                           .gone = i.gone,
+                           .untaken_since = told && !i.taken && !i.gone ? i.told_at : std::nullopt});
+  }
+  for (const auto& [id, hold] : holds) c.held.emplace(id, hold.until);
   c.snapshot = snapshot;
   c.policy = &options.policy;
   c.catalog = &options.catalog;
@@ -138,7 +147,7 @@ controllers::ControlState Reconciler::State::control_state() const {
 /// Operations of a placement beside those of its instances: the decision and the deployment's status.
 constexpr std::size_t kPlaceTail = 2;
 
-bool Reconciler::State::apply(const controllers::Place& place, Time now) {
+Result<void> Reconciler::State::apply(const controllers::Place& place, Time now) {
   auto& deployment = deployments.at(place.deployment);
   const auto& meta = deployment.object.meta;
   const std::string decision_id = options.new_id();
@@ -152,13 +161,11 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
     const auto request = controllers::request_for({.id = meta.id, .name = meta.name, .spec = deployment.object.spec},
                                                   place.decision.asked);
     const auto checked = placement::verify(*snapshot, request, options.policy, options.catalog, plan);
-    if (!checked.ok) {
-      log::warn("plan refused at commit",
-                {log::kv("deployment", meta.name),
-                 log::kv("rule", checked.rejects.front().rule),
-                 log::kv("text", checked.rejects.front().text)});
-      return false;
-    }
+    if (!checked.ok)
+      return fail(Code::kConflict,
+                  fmt::format("the plan does not hold any more: {}: {}",
+                              checked.rejects.front().rule,
+                              checked.rejects.front().text));
     InstanceRecord r;
     r.object = new_instance(deployment.object, plan, place.replicas[i], decision_id, now);
     auto& o = r.object;
@@ -192,26 +199,22 @@ bool Reconciler::State::apply(const controllers::Place& place, Time now) {
                           .name = std::nullopt,
                           .spec = std::nullopt,
                           .status = wire::to_json(status)});
-  auto committed = store.commit(std::move(batch));
-  if (!committed) {
-    log::warn("placement not committed",
-              {log::kv("deployment", meta.name), log::kv("error", committed.error().message)});
-    return false;
-  }
+  TRY(const auto committed, write(std::move(batch)));
   deployment.object.status = std::move(status);
   reread("deployment", deployment.object.meta);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     auto& r = fresh[i];
-    r.object.meta.revision = committed->revisions[created[i]];
+    r.object.meta.revision = committed.revisions[created[i]];
+    r.told_at = now;
     const std::string worker = worker_of(r);
     workers.at(worker).dirty = true;
     changed_workers.insert(worker);
     instances.emplace(r.object.meta.id, std::move(r));
   }
-  return true;
+  return {};
 }
 
-bool Reconciler::State::apply(const controllers::Pend& pend, Time now) {
+Result<void> Reconciler::State::apply(const controllers::Pend& pend, Time now) {
   auto& deployment = deployments.at(pend.deployment);
   const std::string decision_id = options.new_id();
   auto status = status_after(deployment.object, pend.decision, decision_id, pend.generation, now);
@@ -222,7 +225,7 @@ bool Reconciler::State::apply(const controllers::Pend& pend, Time now) {
                     status.observed_generation != deployment.object.status.observed_generation;
   if (!news) {
     deployment.object.status.decided_revision = status.decided_revision;
-    return true;
+    return {};
   }
   batch.add(store::AddDecision{decision_row(decision_id, pend.deployment, pend.decision, now)});
   batch.add(store::AddEvent{.object_kind = "deployment",
@@ -236,13 +239,13 @@ bool Reconciler::State::apply(const controllers::Pend& pend, Time now) {
                           .name = std::nullopt,
                           .spec = std::nullopt,
                           .status = wire::to_json(status)});
-  if (!store.commit(std::move(batch))) return false;
+  TRY_VOID(write(std::move(batch)));
   deployment.object.status = std::move(status);
   reread("deployment", deployment.object.meta);
-  return true;
+  return {};
 }
 
-bool Reconciler::State::apply(const controllers::StopInstance& stop, Time now) {
+Result<void> Reconciler::State::apply(const controllers::StopInstance& stop, Time now) {
   auto& instance = instances.at(stop.instance);
   auto status = instance.object.status;
   status.stop = true;
@@ -264,34 +267,53 @@ bool Reconciler::State::apply(const controllers::StopInstance& stop, Time now) {
                             .type = "normal",
                             .reason = "stopping",
                             .message = instance.object.meta.name + ": " + stop.why});
-  if (!store.commit(std::move(batch))) return false;
+  TRY_VOID(write(std::move(batch)));
   instance.object.status = std::move(status);
+  instance.taken = false;
+  instance.told_at = now;
   reread("instance", instance.object.meta);
   changed_workers.insert(worker_of(instance));
   if (const auto w = workers.find(worker_of(instance)); w != workers.end()) w->second.dirty = true;
-  return true;
+  return {};
 }
 
-bool Reconciler::State::apply(const controllers::RemoveInstance& remove, Time now) {
+Result<void> Reconciler::State::apply(const controllers::SendAgain& again, Time now) {
+  auto& instance = instances.at(again.instance);
+  const auto& o = instance.object;
+  instance.told_at = now;
+  if (instance.object.status.waiting)
+    instance.object.status.waiting->next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline;
+  changed_workers.insert(worker_of(instance));
+  happened("deployment",
+           o.spec.deployment,
+           true,
+           "sent_again",
+           fmt::format("{}: the worker did not take the instruction to {}, it was sent again",
+                       o.meta.name,
+                       o.status.stop ? "stop" : "run"));
+  return {};
+}
+
+Result<void> Reconciler::State::apply(const controllers::RemoveInstance& remove, Time now) {
   auto& instance = instances.at(remove.instance);
   Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Remove{.kind = "instance", .id = remove.instance, .expected_revision = std::nullopt});
-  if (!store.commit(std::move(batch))) return false;
+  TRY_VOID(write(std::move(batch)));
   changed_workers.insert(worker_of(instance));
   if (const auto w = workers.find(worker_of(instance)); w != workers.end()) w->second.dirty = true;
   instances.erase(remove.instance);
-  return true;
+  return {};
 }
 
-bool Reconciler::State::apply(const controllers::RemoveDeployment& remove, Time now) {
+Result<void> Reconciler::State::apply(const controllers::RemoveDeployment& remove, Time now) {
   Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Remove{.kind = "deployment", .id = remove.deployment, .expected_revision = std::nullopt});
-  if (!store.commit(std::move(batch))) return false;
+  TRY_VOID(write(std::move(batch)));
   deployments.erase(remove.deployment);
-  return true;
+  return {};
 }
 
-bool Reconciler::State::apply(const controllers::SetStatus& set, Time now) {
+Result<void> Reconciler::State::apply(const controllers::SetStatus& set, Time now) {
   Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Update{.kind = "deployment",
                           .id = set.deployment,
@@ -299,11 +321,11 @@ bool Reconciler::State::apply(const controllers::SetStatus& set, Time now) {
                           .name = std::nullopt,
                           .spec = std::nullopt,
                           .status = wire::to_json(set.status)});
-  if (!store.commit(std::move(batch))) return false;
+  TRY_VOID(write(std::move(batch)));
   auto& object = deployments.at(set.deployment).object;
   object.status = set.status;
   reread("deployment", object.meta);
-  return true;
+  return {};
 }
 
 /// Statuses that workers reported since the last tick and what they made happen, in one commit.
@@ -322,7 +344,7 @@ void Reconciler::State::flush(Time now) {
   }
   for (const auto& event : events) batch.add(event);
   if (batch.operations.empty()) return;
-  auto done = store.commit(std::move(batch));
+  auto done = write(std::move(batch));
   if (!done) {
     log::warn("statuses not stored, tried again", {log::kv("error", done.error().message)});
     return;

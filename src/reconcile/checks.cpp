@@ -123,18 +123,24 @@ Result<fleet::DeploymentSpec> Reconciler::State::check_edit(const DeploymentReco
   return check_spec(meta.name, meta.id, std::move(spec));
 }
 
+Result<void> check_revision(const Envelope& meta, std::optional<std::uint64_t> expected) {
+  if (!expected || *expected == meta.revision) return {};
+  return fail(Code::kConflict,
+              fmt::format("deployment \"{}\" has revision {}, not {}", meta.name, meta.revision, *expected));
+}
+
 Result<fleet::Request> Reconciler::canonical(fleet::Request request) const {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   return state_->canonical(std::move(request));
 }
 
 Result<void> Reconciler::check_names(const fleet::Request& request) const {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   return state_->check_names(request);
 }
 
 Result<fleet::Request> Reconciler::check_create(const std::string& name, fleet::DeploymentSpec spec) const {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   TRY(auto checked, state_->check_new(name, std::move(spec)));
   return std::move(checked.request);
 }
@@ -142,13 +148,11 @@ Result<fleet::Request> Reconciler::check_create(const std::string& name, fleet::
 Result<fleet::Request> Reconciler::check_update(const std::string& name,
                                                 fleet::DeploymentSpec spec,
                                                 std::optional<std::uint64_t> expected_revision) const {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   const auto* known = std::as_const(*state_).find_deployment(name);
   TRY(auto checked, state_->check_edit(known, name, std::move(spec)));
   const auto& meta = known->object.meta;
-  if (expected_revision && *expected_revision != meta.revision)
-    return fail(Code::kConflict,
-                fmt::format("deployment \"{}\" has revision {}, not {}", meta.name, meta.revision, *expected_revision));
+  TRY_VOID(check_revision(meta, expected_revision));
   // What it holds now is given back when it is replaced.
   checked.request.replaces = meta.id;
   return std::move(checked.request);

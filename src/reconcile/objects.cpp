@@ -41,7 +41,7 @@ InstanceRecord* Reconciler::State::find_instance(const std::string& name) { retu
 WorkerRecord* Reconciler::State::find_worker(const std::string& name) { return find_in(workers, name); }
 
 Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   TRY(spec, state_->check_new(name, std::move(spec)));
   DeploymentRecord r;
   r.object.meta = {.id = state_->options.new_id(), .name = name, .generation = 1, .created_at = now};
@@ -52,7 +52,7 @@ Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, 
                           .name = name,
                           .spec = wire::to_json(r.object.spec),
                           .status = wire::to_json(r.object.status)});
-  TRY(auto committed, state_->store.commit(std::move(batch)));
+  TRY(auto committed, state_->write(std::move(batch)));
   r.object.meta.revision = committed.revisions.front();
   auto object = r.object;
   state_->deployments.emplace(object.meta.id, std::move(r));
@@ -64,10 +64,11 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                                                        fleet::DeploymentSpec spec,
                                                        std::optional<std::uint64_t> expected_revision,
                                                        Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   auto* r = state_->find_deployment(name);
   TRY(spec, state_->check_edit(r, name, std::move(spec)));
   auto& meta = r->object.meta;
+  TRY_VOID(check_revision(meta, expected_revision));
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Update{.kind = "deployment",
                           .id = meta.id,
@@ -75,15 +76,16 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                           .name = std::nullopt,
                           .spec = wire::to_json(spec),
                           .status = std::nullopt});
-  TRY_VOID(state_->store.commit(std::move(batch)));
+  TRY_VOID(state_->write(std::move(batch)));
   r->object.spec = std::move(spec);
   state_->reread("deployment", meta);
+  state_->holds.erase(meta.id);  // it is another wish now
   state_->publish();
   return r->object;
 }
 
 Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   auto* r = state_->find_deployment(name);
   if (r == nullptr) return not_found("deployment", name);
   if (r->object.meta.deleting) return {};
@@ -95,7 +97,7 @@ Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
                           .spec = std::nullopt,
                           .status = std::nullopt,
                           .deleting = true});
-  TRY_VOID(state_->store.commit(std::move(batch)));
+  TRY_VOID(state_->write(std::move(batch)));
   r->object.meta.deleting = true;
   state_->reread("deployment", r->object.meta);
   state_->publish();
@@ -103,17 +105,17 @@ Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
 }
 
 Result<void> Reconciler::delete_instance(const std::string& name, Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   auto* r = state_->find_instance(name);
   if (r == nullptr) return not_found("instance", name);
-  if (!r->object.status.stop && !state_->apply(controllers::StopInstance{r->object.meta.id, "deleted by request"}, now))
-    return fail(Code::kUnavailable, "the change could not be stored, try again");
+  if (!r->object.status.stop)
+    TRY_VOID(state_->apply(controllers::StopInstance{r->object.meta.id, "deleted by request"}, now));
   state_->publish();
   return {};
 }
 
 Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordoned, Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   auto* r = state_->find_worker(name);
   if (r == nullptr) return not_found("worker", name);
   auto spec = r->object.spec;
@@ -125,7 +127,7 @@ Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordon
                           .name = std::nullopt,
                           .spec = wire::to_json(spec),
                           .status = std::nullopt});
-  TRY_VOID(state_->store.commit(std::move(batch)));
+  TRY_VOID(state_->write(std::move(batch)));
   r->object.spec = std::move(spec);
   r->object.worker.cordoned = cordoned;
   state_->reread("worker", r->object.meta);
@@ -135,7 +137,7 @@ Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordon
 }
 
 Result<void> Reconciler::delete_worker(const std::string& name, Time now) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   auto* r = state_->find_worker(name);
   if (r == nullptr) return not_found("worker", name);
   if (r->signs.connected)
@@ -143,7 +145,7 @@ Result<void> Reconciler::delete_worker(const std::string& name, Time now) {
   const std::string id = r->object.meta.id;
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Remove{.kind = "worker", .id = id, .expected_revision = std::nullopt});
-  TRY_VOID(state_->store.commit(std::move(batch)));
+  TRY_VOID(state_->write(std::move(batch)));
   state_->workers.erase(id);
   state_->snapshot = std::make_shared<const fleet::FleetSnapshot>(state_->snapshot->without(id));
   state_->publish();

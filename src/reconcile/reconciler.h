@@ -8,7 +8,9 @@
 //                                                                       verify(plan, snapshot) + one transaction
 //
 // No thread and no socket of its own: app drives it with real time, sim with virtual time. Every public call is
-// thread-safe and may block for a commit (≈ 5 ms): callers run it on a pool thread.
+// thread-safe. Readers (view, decide, fixes, desired, secret_of, worker_by_digest) and what workers say (inventory,
+// heartbeat, report, disconnected) never wait for the disk. All others may wait for a commit (≈ 5 ms, on a sick disk
+// kCommitTimeout): callers run them on a pool thread.
 
 #include <cstdint>
 #include <functional>
@@ -33,6 +35,8 @@ namespace berth::reconcile {
 
 /// A fall of foreign use counts only after this long; a rise at once (DESIGN §1).
 constexpr Duration kForeignFallAfter{60'000};
+/// Messages of one worker that wait to be taken in; its connection is not read further while there is no room.
+constexpr std::size_t kInboxPerWorkerMax = 256;
 /// Steps of one tick: a bound, so that a tick ends even if two actions undo each other.
 constexpr int kStepsPerTickMax = 32;
 
@@ -139,16 +143,20 @@ class Reconciler {
   Result<std::string> introduce(fleet::Worker report, Time now);
   /// The digest of a worker's own key, for authentication; absent when unknown.
   [[nodiscard]] std::optional<std::string> worker_by_digest(const std::string& key_digest) const;
+  /// What a worker says is put in a queue, and taken in, in order, before the next change or tick.
+  [[nodiscard]] bool has_room(const std::string& worker_id) const;
   void inventory(const std::string& worker_id, wire::Inventory inventory, Time now);
   void heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now);
-  void report(const std::string& worker_id, const wire::InstanceReport& report, Time now);
+  void report(const std::string& worker_id, wire::InstanceReport report, Time now);
   void disconnected(const std::string& worker_id, Time now);
-  /// Instructions for one worker: only instances that are its own; what is not named is left alone.
+  /// Instructions for one worker as of the last change: only instances that are its own; what is not named is left alone.
   [[nodiscard]] wire::Desired desired(const std::string& worker_id) const;
   /// Secret of a running instance whose worker is on the gateway's host; empty otherwise. Memory only.
   [[nodiscard]] std::string secret_of(const std::string& instance_id) const;
 
-  /// Judges workers, rebuilds the snapshot, runs step() until nothing is left to do, flushes statuses in one commit.
+  /// Takes in what workers said, judges them, rebuilds the snapshot, runs step() until nothing is left to do, flushes
+  /// statuses in one commit. An object of which an action fails is left alone for a while (controllers::hold_after), the
+  /// others go on; when the store fails, or may have written what it did not confirm, everything is read again first.
   TickResult tick(Time now);
 
  private:

@@ -44,9 +44,9 @@ bool holds_memory(fleet::InstanceState state) {
 
 }  // namespace
 
-const std::string& worker_of(const InstanceRecord& instance) {
+const std::string& worker_of(const InstanceObject& instance) {
   static const std::string kNone;
-  const auto& parts = instance.object.spec.plan.workers;
+  const auto& parts = instance.spec.plan.workers;
   return parts.empty() ? kNone : parts.front().worker;
 }
 
@@ -171,7 +171,13 @@ void Reconciler::State::publish() {
   std::sort(fresh->instances.begin(), fresh->instances.end(), by_name);
   std::sort(fresh->workers.begin(), fresh->workers.end(), by_name);
   fresh->snapshot = snapshot;
-  view = std::move(fresh);
+  auto next = std::make_shared<Picture>(Picture{.view = std::move(fresh), .secrets = {}, .workers_by_digest = {}});
+  for (const auto& [id, r] : instances)
+    if (!r.secret.empty()) next->secrets.emplace(id, r.secret);
+  for (const auto& [id, r] : workers)
+    if (!r.object.spec.key_digest.empty()) next->workers_by_digest.emplace(r.object.spec.key_digest, id);
+  const std::scoped_lock lock(picture_mutex);
+  picture = std::move(next);
 }
 
 }  // namespace berth::reconcile

@@ -2,6 +2,7 @@
 // Inside of Reconciler: records, and the functions that change them. Everything here runs under State::mutex.
 
 #include <mutex>
+#include <variant>
 
 #include "reconcile/reconciler.h"
 
@@ -9,6 +10,27 @@ namespace berth::reconcile {
 
 /// Events that wait for the next commit; with more, the oldest go.
 constexpr std::size_t kEventsWaitingMax = 200;
+
+/// What a worker said, in the order in which it was said; taken in by whoever next holds State::mutex.
+struct Message {
+  struct Left {};
+  std::string worker;
+  std::variant<wire::Inventory, wire::Heartbeat, wire::InstanceReport, Left> what;
+  Time at;
+};
+
+/// What readers see without State::mutex, which is held while the disk writes.
+struct Picture {
+  std::shared_ptr<const View> view;
+  std::map<std::string, std::string> secrets;            // by instance id
+  std::map<std::string, std::string> workers_by_digest;  // worker ids
+};
+
+/// An object of which an action failed.
+struct Hold {
+  std::uint32_t failures = 0;  // in a row
+  Time until;
+};
 
 struct HeldUse {
   Bytes value;
@@ -29,6 +51,8 @@ struct InstanceRecord {
   bool gone = false;
   bool flush = false;  // status differs from what is stored
   std::string secret;
+  bool taken = false;           // the worker's reports show that it has the instruction, to run or to stop
+  std::optional<Time> told_at;  // when the instruction was last on its way
 };
 
 struct DeploymentRecord {
@@ -40,14 +64,32 @@ struct Reconciler::State {
 
   store::Store& store;
   Options options;
-  mutable std::mutex mutex;
+  std::mutex mutex;
+  mutable std::mutex inbox_mutex;
+  std::vector<Message> inbox;  // at most kInboxPerWorkerMax of a worker, which Reconciler::has_room keeps
+  mutable std::mutex picture_mutex;
+  std::shared_ptr<const Picture> picture = std::make_shared<const Picture>(Picture{.view = std::make_shared<View>()});
   std::map<std::string, WorkerRecord> workers;  // by id
   std::map<std::string, DeploymentRecord> deployments;
   std::map<std::string, InstanceRecord> instances;
   std::shared_ptr<const fleet::FleetSnapshot> snapshot = std::make_shared<const fleet::FleetSnapshot>();
-  std::shared_ptr<const View> view = std::make_shared<const View>();
   std::set<std::string> changed_workers;
   std::vector<store::AddEvent> events;  // written with the next flush
+  std::map<std::string, Hold> holds;    // by object id
+  bool doubt = false;                   // memory may differ from the store: see settle()
+
+  /// Locks `mutex` and takes in what workers said.
+  [[nodiscard]] std::unique_lock<std::mutex> enter();
+  [[nodiscard]] std::shared_ptr<const Picture> seen() const;
+  void put(Message message);
+
+  // settle.cpp
+  /// store.commit(); a failure that leaves open what the store holds raises `doubt`.
+  Result<store::Committed> write(store::Batch batch);
+  /// While in doubt: reads everything again, after a write that lies behind all earlier ones. Errors: of the store.
+  Result<void> settle(Time now);
+  Result<void> take_object(const store::Object& object, Time now);
+  void hold(const std::string& object, const Error& error, Time now);
 
   // snapshot.cpp
   void judge_workers(Time now, TickResult& result);
@@ -56,13 +98,16 @@ struct Reconciler::State {
   void publish();
 
   // apply.cpp
-  bool execute(const controllers::Action& action, Time now);
-  bool apply(const controllers::Place& place, Time now);
-  bool apply(const controllers::Pend& pend, Time now);
-  bool apply(const controllers::StopInstance& stop, Time now);
-  bool apply(const controllers::RemoveInstance& remove, Time now);
-  bool apply(const controllers::RemoveDeployment& remove, Time now);
-  bool apply(const controllers::SetStatus& set, Time now);
+  /// Nothing is changed in memory before the store has it. Errors: of the store; kConflict when a plan does not hold.
+  Result<void> execute(const controllers::Action& action, Time now);
+  Result<void> apply(const controllers::Place& place, Time now);
+  Result<void> apply(const controllers::Pend& pend, Time now);
+  Result<void> apply(const controllers::StopInstance& stop, Time now);
+  Result<void> apply(const controllers::SendAgain& again, Time now);
+  Result<void> apply(const controllers::RemoveInstance& remove, Time now);
+  Result<void> apply(const controllers::RemoveDeployment& remove, Time now);
+  Result<void> apply(const controllers::SetStatus& set, Time now);
+  bool run_actions(std::vector<controllers::Action> actions, Time now);
   controllers::ControlState control_state() const;
   void flush(Time now);
   void happened(std::string_view kind,
@@ -90,11 +135,21 @@ struct Reconciler::State {
   DeploymentRecord* find_deployment(const std::string& name_or_id);
   InstanceRecord* find_instance(const std::string& name_or_id);
   WorkerRecord* find_worker(const std::string& name_or_id);
+
+  // workers.cpp
+  void take(WorkerRecord& worker, wire::Inventory inventory, Time now);
+  void take(WorkerRecord& worker, wire::Heartbeat heartbeat, Time now);
+  void take(WorkerRecord& worker, const wire::InstanceReport& report, Time now);
+  void take(WorkerRecord& worker, Message::Left left, Time now);
   void tell(const InstanceObject& object, const fleet::InstanceStatus& now);
   void take_report(WorkerRecord& worker, const wire::InstanceReport& report, Time now);
 };
 
+/// Errors: kConflict with both revisions.
+Result<void> check_revision(const Envelope& meta, std::optional<std::uint64_t> expected);
+
 /// The worker that holds the first part of the instance's plan; empty when the plan names none.
-const std::string& worker_of(const InstanceRecord& instance);
+const std::string& worker_of(const InstanceObject& instance);
+inline const std::string& worker_of(const InstanceRecord& instance) { return worker_of(instance.object); }
 
 }  // namespace berth::reconcile

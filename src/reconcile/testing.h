@@ -10,6 +10,7 @@
 
 #include "placement/testing.h"
 #include "reconcile/reconciler.h"
+#include "store/faulty.h"
 #include "store/memory/memory_store.h"
 
 namespace berth::reconcile::testing {
@@ -22,7 +23,7 @@ using fleet::WorkerState;
 constexpr Duration kSecond{1'000};
 
 struct Cluster {
-  std::unique_ptr<store::Store> store = store::make_memory_store();
+  std::unique_ptr<store::Faulty> store = std::make_unique<store::Faulty>(store::make_memory_store());
   std::uint64_t ids = 0;
   std::unique_ptr<Reconciler> server;
   Time now{Duration{1'700'000'000'000}};
@@ -64,6 +65,13 @@ struct Cluster {
   void pass(Duration time) {
     now += time;
     server->tick(now);
+  }
+  /// As pass(), with a heartbeat each second.
+  void live(int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      now += kSecond;
+      beat();
+    }
   }
   void beat() {
     wire::Heartbeat h;

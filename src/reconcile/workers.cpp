@@ -1,4 +1,5 @@
 // What workers say.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -21,7 +22,7 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
         "protocol is {}, this server speaks {}: update the older side", hello.protocol, wire::kProtocolVersion));
   if (!is_name(hello.name))
     return invalid(fmt::format("worker name \"{}\" must be 1 to 63 of a-z, 0-9, '-', '.', '_'", printable(hello.name)));
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->enter();
   WorkerRecord* known = hello.worker_id.empty() ? nullptr : state_->find_worker(hello.worker_id);
   if (known == nullptr) known = state_->find_worker(hello.name);
   if (known != nullptr && known->signs.connected)
@@ -43,7 +44,7 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
                             .name = hello.name,
                             .spec = wire::to_json(r.object.spec),
                             .status = wire::to_json(status)});
-    TRY(const auto committed, state_->store.commit(std::move(batch)));
+    TRY(const auto committed, state_->write(std::move(batch)));
     r.object.meta.revision = committed.revisions.front();
     known = &state_->workers.emplace(r.object.meta.id, std::move(r)).first->second;
   } else if (!key_digest.empty() && key_digest != known->object.spec.key_digest) {
@@ -55,7 +56,7 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
                             .name = std::nullopt,
                             .spec = wire::to_json(spec),
                             .status = std::nullopt});
-    TRY_VOID(state_->store.commit(std::move(batch)));
+    TRY_VOID(state_->write(std::move(batch)));
     known->object.spec = std::move(spec);
     state_->reread("worker", known->object.meta);
   }
@@ -76,8 +77,10 @@ Result<std::string> Reconciler::introduce(fleet::Worker report, Time now) {
   hello.name = report.name;
   TRY(auto id, join(hello, "", now));
   inventory(id, {.worker = std::move(report), .instances = {}}, reported_at.value_or(now));
-  const std::scoped_lock lock(state_->mutex);
-  auto& r = state_->workers.at(id);
+  const auto lock = state_->enter();
+  const auto at = state_->workers.find(id);
+  if (at == state_->workers.end()) return fail(Code::kConflict, "the worker was removed meanwhile");
+  auto& r = at->second;
   // No inventory of this life was seen: there is no grace in which it could count as ready.
   r.signs = {.joined_ever = true,
              .connected = false,
@@ -91,11 +94,9 @@ Result<std::string> Reconciler::introduce(fleet::Worker report, Time now) {
 }
 
 std::optional<std::string> Reconciler::worker_by_digest(const std::string& key_digest) const {
-  if (key_digest.empty()) return std::nullopt;
-  const std::scoped_lock lock(state_->mutex);
-  for (const auto& [id, r] : state_->workers)
-    if (r.object.spec.key_digest == key_digest) return id;
-  return std::nullopt;
+  const auto picture = state_->seen();
+  const auto at = picture->workers_by_digest.find(key_digest);
+  return at == picture->workers_by_digest.end() ? std::nullopt : std::optional(at->second);
 }
 
 /// What of a report is news to people: events of the deployment, each begins with the instance's name.
@@ -121,6 +122,7 @@ void Reconciler::State::tell(const InstanceObject& object, const fleet::Instance
 }
 
 void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceReport& report, Time now) {
+  using enum fleet::InstanceState;
   const auto at = instances.find(report.instance);
   if (at == instances.end() || worker_of(at->second) != worker.object.meta.id) {
     // Unknown to us: an orphan. Shown and counted as an occupant, never stopped by itself.
@@ -133,13 +135,16 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
   }
   auto& instance = at->second;
   auto status = report.status;
+  instance.taken = instance.taken || (instance.object.status.stop ? report.gone || status.state == kStopping
+                                                                  : status.state != kScheduled);
   status.stop = instance.object.status.stop;
+  // What it did before it heard of the stop is no way out of stopping.
+  if (status.stop) status.state = kStopping;
   if (!controllers::reachable(instance.object.status.state, status.state)) {
     log::warn("report ignored: no such transition",
               {log::kv("instance", instance.object.meta.name), log::kv("state", wire::enum_name(status.state))});
     return;
   }
-  if (status.stop) status.state = fleet::InstanceState::kStopping;
   instance.secret = report.secret;
   instance.gone = instance.gone || (report.gone && status.stop);
   if (!same_work(instance.object.status, status)) {
@@ -150,21 +155,18 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
               {log::kv("instance", instance.object.meta.name),
                log::kv("state", wire::enum_name(status.state)),
                log::kv("message", status.message)});
-    if (status.state == fleet::InstanceState::kReady) status.waiting.reset();
-    if (!status.ready_at && status.state == fleet::InstanceState::kReady) status.ready_at = now;
+    if (status.state == kReady) status.waiting.reset();
+    if (!status.ready_at && status.state == kReady) status.ready_at = now;
   }
   worker.dirty = true;
   instance.object.status = std::move(status);
 }
 
-void Reconciler::inventory(const std::string& worker_id, wire::Inventory inventory, Time now) {
-  const std::scoped_lock lock(state_->mutex);
-  const auto at = state_->workers.find(worker_id);
-  if (at == state_->workers.end()) return;
-  auto& r = at->second;
+void Reconciler::State::take(WorkerRecord& r, wire::Inventory inventory, Time now) {
+  const std::string id = r.object.meta.id;
   const auto state = r.object.worker.state;
   r.object.worker = std::move(inventory.worker);
-  r.object.worker.id = worker_id;
+  r.object.worker.id = id;
   r.object.worker.name = r.object.meta.name;
   r.object.worker.state = state;  // judged here, never believed
   r.object.worker.cordoned = r.object.spec.cordoned;
@@ -173,75 +175,113 @@ void Reconciler::inventory(const std::string& worker_id, wire::Inventory invento
   r.signs.inventory_seen = true;
   r.signs.last_seen_at = now;
   r.orphans.clear();
-  for (const auto& report : inventory.instances) state_->take_report(r, report, now);
+  // Its desired state is sent next; what the inventory shows was taken before.
+  for (auto& [instance_id, instance] : instances) {
+    if (worker_of(instance) != id) continue;
+    instance.taken = false;
+    instance.told_at = now;
+  }
+  for (const auto& report : inventory.instances) take_report(r, report, now);
   r.dirty = true;
   if (!first) return;
+  changed_workers.insert(id);
   fleet::WorkerStatus status{
       .last_report = r.object.worker, .version = r.object.version, .joined_at = now, .inventory_at = now};
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Update{.kind = "worker",
-                          .id = worker_id,
+                          .id = id,
                           .expected_revision = std::nullopt,
                           .name = std::nullopt,
                           .spec = std::nullopt,
                           .status = wire::to_json(status)});
-  if (auto done = state_->store.commit(std::move(batch)); !done)
+  if (auto done = write(std::move(batch)); !done)
     log::warn("worker report not stored",
               {log::kv("worker", r.object.meta.name), log::kv("error", done.error().message)});
   else
     r.object.meta.revision = done->revisions.front();
 }
 
-void Reconciler::heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now) {
-  const std::scoped_lock lock(state_->mutex);
-  const auto at = state_->workers.find(worker_id);
-  if (at == state_->workers.end() || !at->second.signs.inventory_seen) return;
-  auto& r = at->second;
+void Reconciler::State::take(WorkerRecord& r, wire::Heartbeat heartbeat, Time now) {
+  if (!r.signs.inventory_seen) return;
   r.signs.last_seen_at = now;
   r.object.worker.last_report_at = now;
   r.object.worker.memory_used_bytes = heartbeat.memory_used_bytes;
   for (auto& device : r.object.worker.devices)
     for (const auto& used : heartbeat.devices_used)
       if (used.device == device.id) device.memory_used_bytes = used.bytes;
-  for (const auto& report : heartbeat.instances) state_->take_report(r, report, now);
+  for (const auto& report : heartbeat.instances) take_report(r, report, now);
   r.dirty = true;
 }
 
-void Reconciler::report(const std::string& worker_id, const wire::InstanceReport& report, Time now) {
-  const std::scoped_lock lock(state_->mutex);
-  const auto at = state_->workers.find(worker_id);
-  if (at == state_->workers.end()) return;
-  at->second.signs.last_seen_at = now;
-  state_->take_report(at->second, report, now);
+void Reconciler::State::take(WorkerRecord& r, const wire::InstanceReport& report, Time now) {
+  r.signs.last_seen_at = now;
+  take_report(r, report, now);
 }
 
+void Reconciler::State::take(WorkerRecord& r, Message::Left, Time now) {
+  r.signs.connected = false;
+  r.signs.disconnected_at = now;
+  r.object.connected = false;
+}
+
+std::unique_lock<std::mutex> Reconciler::State::enter() {
+  std::unique_lock lock(mutex);
+  std::vector<Message> said;
+  {
+    const std::scoped_lock inbox_lock(inbox_mutex);
+    said.swap(inbox);
+  }
+  for (auto& message : said) {
+    const auto at = workers.find(message.worker);
+    if (at == workers.end()) continue;
+    std::visit([&](auto& what) { take(at->second, std::move(what), message.at); }, message.what);
+  }
+  return lock;
+}
+
+void Reconciler::State::put(Message message) {
+  const std::scoped_lock lock(inbox_mutex);
+  inbox.push_back(std::move(message));
+}
+
+bool Reconciler::has_room(const std::string& worker_id) const {
+  const std::scoped_lock lock(state_->inbox_mutex);
+  const auto waiting = std::count_if(
+      state_->inbox.begin(), state_->inbox.end(), [&](const Message& m) { return m.worker == worker_id; });
+  return static_cast<std::size_t>(waiting) < kInboxPerWorkerMax;
+}
+
+void Reconciler::inventory(const std::string& worker_id, wire::Inventory inventory, Time now) {
+  state_->put({worker_id, std::move(inventory), now});
+}
+void Reconciler::heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now) {
+  state_->put({worker_id, std::move(heartbeat), now});
+}
+void Reconciler::report(const std::string& worker_id, wire::InstanceReport report, Time now) {
+  state_->put({worker_id, std::move(report), now});
+}
 void Reconciler::disconnected(const std::string& worker_id, Time now) {
-  const std::scoped_lock lock(state_->mutex);
-  const auto at = state_->workers.find(worker_id);
-  if (at == state_->workers.end()) return;
-  at->second.signs.connected = false;
-  at->second.signs.disconnected_at = now;
-  at->second.object.connected = false;
+  state_->put({worker_id, Message::Left{}, now});
 }
 
 wire::Desired Reconciler::desired(const std::string& worker_id) const {
-  const std::scoped_lock lock(state_->mutex);
+  const auto picture = state_->seen();
   wire::Desired out;
-  out.revision = state_->snapshot->revision();
-  for (const auto& [id, instance] : state_->instances) {
+  out.revision = picture->view->snapshot->revision();
+  for (const auto& instance : picture->view->instances) {
     if (worker_of(instance) != worker_id) continue;
-    out.instances.push_back({.instance = id,
-                             .name = instance.object.meta.name,
-                             .run = !instance.object.status.stop,
-                             .spec = instance.object.spec});
+    out.instances.push_back({.instance = instance.meta.id,
+                             .name = instance.meta.name,
+                             .run = !instance.status.stop,
+                             .spec = instance.spec});
   }
   return out;
 }
 
 std::string Reconciler::secret_of(const std::string& instance_id) const {
-  const std::scoped_lock lock(state_->mutex);
-  const auto at = state_->instances.find(instance_id);
-  return at == state_->instances.end() ? std::string() : at->second.secret;
+  const auto picture = state_->seen();
+  const auto at = picture->secrets.find(instance_id);
+  return at == picture->secrets.end() ? std::string() : at->second;
 }
 
 }  // namespace berth::reconcile

@@ -10,7 +10,7 @@
 
 namespace berth::store {
 
-class Watched final : public Store {
+class Watched : public Store {
  public:
   explicit Watched(std::unique_ptr<Store> inner) : inner_(std::move(inner)) {}
 
