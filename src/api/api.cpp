@@ -44,7 +44,7 @@ net::Response no_such_route(const RouteMatch& match, const net::Request& request
 struct Api::State {
   RouteDeps deps;
   WorkerLinks& links;
-  net::WorkPool& pool;
+  ApiPools pools;
   const Clock& clock;
   ApiOptions options;
   std::vector<Route> routes;
@@ -93,7 +93,8 @@ struct Api::State {
 
   /// Alive: it answers and can read. Ready: it can write too, so that what is asked for is kept.
   awaitable<void> health(net::Exchange& exchange, bool ready) const {
-    const auto revision = deps.store.revision();
+    std::function<Result<std::uint64_t>()> job = [this] { return deps.store.revision(); };
+    const auto revision = co_await pools.reads.run<std::uint64_t>(std::move(job));
     std::string trouble = revision ? "" : "cannot be read: " + revision.error().message;
     if (revision && ready) {
       trouble = deps.store_trouble();
@@ -160,6 +161,7 @@ struct Api::State {
       call->body = std::move(*body);
       call->request_id = request_id;
       std::function<Result<Reply>()> job = [this, &row, &call] { return run(row, *call); };
+      auto& pool = row.method == "GET" ? pools.reads : pools.changes;
       reply = co_await pool.run<Reply>(std::move(job));
     }
     auto response = reply ? net::make_response(reply->status, "application/json", std::move(reply->json))
@@ -168,8 +170,8 @@ struct Api::State {
   }
 };
 
-Api::Api(RouteDeps deps, WorkerLinks& links, net::WorkPool& pool, const Clock& clock, ApiOptions options)
-    : state_(std::make_unique<State>(State{deps, links, pool, clock, std::move(options), management_routes(deps)})) {
+Api::Api(RouteDeps deps, WorkerLinks& links, ApiPools pools, const Clock& clock, ApiOptions options)
+    : state_(std::make_unique<State>(State{deps, links, pools, clock, std::move(options), management_routes(deps)})) {
   state_->routes.push_back(evaluation_route(deps));
   state_->routes.push_back({"GET",
                             "/api/v1/instances/{name}/logs",

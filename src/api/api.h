@@ -20,9 +20,15 @@ struct ApiOptions {
   bool own_hosts = false;  // listening on all addresses: this machine's own names and addresses are admitted too
 };
 
+/// Where handlers run: those that may wait for the disk apart from those that only read.
+struct ApiPools {
+  net::WorkPool& changes;
+  net::WorkPool& reads;
+};
+
 class Api {
  public:
-  Api(RouteDeps deps, WorkerLinks& links, net::WorkPool& pool, const Clock& clock, ApiOptions options);
+  Api(RouteDeps deps, WorkerLinks& links, ApiPools pools, const Clock& clock, ApiOptions options);
   ~Api();
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;

@@ -24,6 +24,8 @@ std::string random_text(std::size_t bytes) {
   return out;
 }
 
+constexpr std::size_t kSweptMax = 32;  // expired keys that go with one new one
+
 bool known_scope(const std::string& scope) {
   return scope == kScopeManagement || scope == kScopeInference || scope == kScopeJoin;
 }
@@ -46,11 +48,15 @@ struct Auth::State {
   store::Store& store;
   std::string hmac_key;
   const Clock& clock;
-  mutable std::mutex mutex;
+  std::mutex changes;        // one change at a time; held while the disk writes
+  mutable std::mutex mutex;  // of what follows; never held while the disk writes: each request asks here
   std::map<std::string, Entry> by_digest;
   std::string password_hash;
   int wrong_in_a_row = 0;
   Time next_try_at{};
+
+  Result<void> remove(const std::string& id);
+  void sweep(Time now);
 };
 
 Auth::Auth(store::Store& store, std::string hmac_key, const Clock& clock)
@@ -89,8 +95,11 @@ Result<void> Auth::load() {
 }
 
 Result<std::optional<std::string>> Auth::ensure_admin_password() {
-  const std::scoped_lock lock(state_->mutex);
-  if (!state_->password_hash.empty()) return std::optional<std::string>();
+  const std::scoped_lock one(state_->changes);
+  {
+    const std::scoped_lock lock(state_->mutex);
+    if (!state_->password_hash.empty()) return std::optional<std::string>();
+  }
   const std::string password = random_text(15);
   std::array<char, crypto_pwhash_STRBYTES> hash{};
   if (crypto_pwhash_str(hash.data(), password.data(), password.size(), kPasswordPasses, kPasswordMemoryBytes) != 0)
@@ -99,6 +108,7 @@ Result<std::optional<std::string>> Auth::ensure_admin_password() {
   batch.add(store::Put{
       .kind = "setting", .id = "admin-password", .name = "admin-password", .spec = hash.data(), .status = "{}"});
   TRY_VOID(state_->store.commit(std::move(batch)));
+  const std::scoped_lock lock(state_->mutex);
   state_->password_hash = hash.data();
   return std::optional<std::string>(password);
 }
@@ -129,27 +139,57 @@ Result<NewKey> Auth::create(const std::string& name, std::vector<std::string> sc
                          .digest = digest(fresh.key),
                          .prefix = fresh.key.substr(0, kPrefixShown),
                          .expires_at = fresh.expires_at};
-  const std::scoped_lock lock(state_->mutex);
+  const std::scoped_lock one(state_->changes);
+  state_->sweep(now);
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(
       store::Create{.kind = "api_key", .id = fresh.id, .name = name, .spec = wire::to_json(spec), .status = "{}"});
   TRY_VOID(state_->store.commit(std::move(batch)));
   const std::string key_digest = spec.digest;
+  const std::scoped_lock lock(state_->mutex);
   state_->by_digest.emplace(key_digest, Entry{fresh.id, name, std::move(spec)});
   return fresh;
 }
 
 Result<void> Auth::revoke(const std::string& name_or_id) {
-  const std::scoped_lock lock(state_->mutex);
-  for (auto at = state_->by_digest.begin(); at != state_->by_digest.end(); ++at) {
-    if (at->second.id != name_or_id && at->second.name != name_or_id) continue;
-    store::Batch batch{.at = state_->clock.now(), .epoch = 0, .operations = {}};
-    batch.add(store::Remove{.kind = "api_key", .id = at->second.id, .expected_revision = std::nullopt});
-    TRY_VOID(state_->store.commit(std::move(batch)));
-    state_->by_digest.erase(at);
-    return {};
+  const std::scoped_lock one(state_->changes);
+  std::string id;
+  {
+    const std::scoped_lock lock(state_->mutex);
+    for (const auto& [digest_text, entry] : state_->by_digest)
+      if (entry.id == name_or_id || entry.name == name_or_id) id = entry.id;
   }
-  return fail(Code::kNotFound, fmt::format("key \"{}\" does not exist", printable(name_or_id)));
+  // A key whose making was not confirmed may be in the store alone.
+  if (id.empty()) {
+    const auto stored = state_->store.get_by_name("api_key", name_or_id);
+    if (!stored && stored.error().code != Code::kNotFound) return stored.error();
+    if (!stored) return fail(Code::kNotFound, fmt::format("key \"{}\" does not exist", printable(name_or_id)));
+    id = stored->id;
+  }
+  return state_->remove(id);
+}
+
+/// The key is refused from now on when the store says that it is gone, also by an earlier try that was not confirmed.
+Result<void> Auth::State::remove(const std::string& id) {
+  store::Batch batch{.at = clock.now(), .epoch = 0, .operations = {}};
+  batch.add(store::Remove{.kind = "api_key", .id = id, .expected_revision = std::nullopt});
+  if (auto done = store.commit(std::move(batch)); !done && done.error().code != Code::kNotFound) return done.error();
+  const std::scoped_lock lock(mutex);
+  std::erase_if(by_digest, [&](const auto& entry) { return entry.second.id == id; });
+  return {};
+}
+
+/// Each login makes a key that expires: the expired ones go when others come.
+void Auth::State::sweep(Time now) {
+  std::vector<std::string> expired;
+  {
+    const std::scoped_lock lock(mutex);
+    for (const auto& [digest_text, entry] : by_digest)
+      if (entry.spec.expires_at && *entry.spec.expires_at <= now && expired.size() < kSweptMax)
+        expired.push_back(entry.id);
+  }
+  for (const auto& id : expired)
+    if (!remove(id)) return;
 }
 
 std::vector<KeyLine> Auth::list() const {

@@ -5,11 +5,13 @@
 #include <deque>
 #include <fmt/format.h>
 #include <map>
+#include <utility>
 
 #include "api/reply.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "net/frames.h"
+#include "net/loopback.h"
 #include "wire/json.h"
 
 namespace berth::api {
@@ -20,11 +22,12 @@ using net::Deadline;
 using wire::MessageType;
 
 constexpr net::Millis kSendMax{15'000};
+constexpr net::Millis kRoomPoll{20};
 
 struct LogReader {
   explicit LogReader(net::Executor executor) : ready(std::move(executor)) {}
   std::deque<wire::LogChunk> chunks;
-  bool overflow = false;
+  std::size_t left_out = 0;  // bytes, since the last chunk that was kept
   net::Signal ready;
 };
 
@@ -32,7 +35,13 @@ struct Session {
   explicit Session(net::FrameChannel c) : channel(std::move(c)) {}
   net::FrameChannel channel;
   bool inventory_seen = false;
+  bool same_host = false;  // 127.0.0.1 is the same for this worker and for the gateway
   std::map<std::uint64_t, std::shared_ptr<LogReader>> logs;
+
+  /// The gateway dials 127.0.0.1 for whoever has a secret: one from another machine would lead to a stranger's port.
+  void keep_near(wire::InstanceReport& report) const {
+    if (!same_host) report.secret.clear();
+  }
 };
 
 template <class T>
@@ -65,27 +74,20 @@ std::optional<std::string> presented_key(const net::Request& request) {
 }
 
 struct WorkerLinks::State : std::enable_shared_from_this<State> {
-  explicit State(LinkDeps d) : deps(std::move(d)), tasks(deps.executor) {}
+  explicit State(LinkDeps d) : deps(std::move(d)), loopback(net::loopback_id()), tasks(deps.executor) {}
 
   LinkDeps deps;
+  std::string loopback;
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by worker id
   std::atomic<int> near = 0, far = 0;                        // sessions from this machine and from elsewhere
   std::uint64_t next_log = 1;
   net::TaskGroup tasks;
 
-  /// Blocking calls go to the pool; a full pool is logged and the message is lost, the next one corrects it.
-  awaitable<void> on_pool(std::function<void()> job) {
-    auto done = co_await deps.pool.run_void(std::move(job));
-    if (!done) log::warn("worker message dropped", {log::kv("error", done.error().message)});
-  }
-
   awaitable<void> send_desired(std::string worker) {
     const auto at = sessions.find(worker);
     if (at == sessions.end() || !at->second->inventory_seen) co_return;
     auto session = at->second;
-    wire::Desired desired;
-    std::function<void()> job = [this, &desired, &worker] { desired = deps.reconciler.desired(worker); };
-    co_await on_pool(std::move(job));
+    wire::Desired desired = deps.reconciler.desired(worker);
     auto sent = co_await send(session, MessageType::kDesired, std::move(desired));
     if (!sent) session->channel.cancel();
   }
@@ -98,24 +100,28 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
       if (chunk) deliver(*session, std::move(*chunk));
       co_return;
     }
-    std::function<void()> job;
+    // Nothing is dropped: while the reconciler is behind, this worker's connection is not read.
+    while (!deps.reconciler.has_room(worker))
+      if (!(co_await net::sleep_for(kRoomPoll)) || !session->channel.is_open()) co_return;
     if (type == MessageType::kInventory) {
       auto m = wire::from_json<wire::Inventory>(frame.payload, wire::Strictness::kLenient);
       if (!m) co_return bad(worker, m.error());
       session->inventory_seen = true;
-      job = [this, worker, m = std::move(*m), now]() mutable { deps.reconciler.inventory(worker, std::move(m), now); };
+      for (auto& report : m->instances) session->keep_near(report);
+      deps.reconciler.inventory(worker, std::move(*m), now);
     } else if (type == MessageType::kHeartbeat) {
       auto m = wire::from_json<wire::Heartbeat>(frame.payload, wire::Strictness::kLenient);
       if (!m) co_return bad(worker, m.error());
-      job = [this, worker, m = std::move(*m), now]() mutable { deps.reconciler.heartbeat(worker, std::move(m), now); };
+      for (auto& report : m->instances) session->keep_near(report);
+      deps.reconciler.heartbeat(worker, std::move(*m), now);
     } else if (type == MessageType::kReport) {
       auto m = wire::from_json<wire::InstanceReport>(frame.payload, wire::Strictness::kLenient);
       if (!m) co_return bad(worker, m.error());
-      job = [this, worker, m = std::move(*m), now] { deps.reconciler.report(worker, m, now); };
+      session->keep_near(*m);
+      deps.reconciler.report(worker, std::move(*m), now);
     } else {
       co_return;  // a newer peer may say more
     }
-    co_await on_pool(std::move(job));
     deps.wake();
     if (type == MessageType::kInventory) co_await send_desired(worker);
   }
@@ -128,10 +134,17 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
     const auto at = session.logs.find(chunk.id);
     if (at == session.logs.end()) return;
     auto& reader = *at->second;
-    if (reader.chunks.size() >= kLogChunksQueuedMax)
-      reader.overflow = true;
-    else
+    if (reader.chunks.size() < kLogChunksQueuedMax || chunk.end) {
+      if (reader.left_out > 0)
+        chunk.text = fmt::format(
+            "[berth: {} bytes of the log were left out here, they came faster than they were "
+            "read]\n{}",
+            std::exchange(reader.left_out, 0U),
+            chunk.text);
       reader.chunks.push_back(std::move(chunk));
+    } else {
+      reader.left_out += chunk.text.size();
+    }
     reader.ready.notify();
   }
 
@@ -192,13 +205,14 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
     co_return;
   }
   const std::string worker = joined->worker;
+  session->same_host = loopback(peer) && !hello->loopback.empty() && hello->loopback == state->loopback;
   state->sessions[worker] = session;
-  auto& count = loopback(peer) ? state->near : state->far;
+  auto& count = session->same_host ? state->near : state->far;
   ++count;
   wire::Welcome welcome{.worker_id = worker,
                         .worker_key = joined->key,
                         .heartbeat_ms = static_cast<std::uint32_t>(controllers::kHeartbeatEvery.count()),
-                        .same_host = loopback(peer)};
+                        .same_host = session->same_host};
   auto welcomed = co_await send(session, MessageType::kWelcome, std::move(welcome));
   if (welcomed) {
     auto ended = co_await state->run(session, worker);
@@ -211,8 +225,7 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
   session->logs.clear();
   session->channel.close();
   const Time now = state->deps.clock.now();
-  std::function<void()> left = [state, worker, now] { state->deps.reconciler.disconnected(worker, now); };
-  co_await state->on_pool(std::move(left));
+  state->deps.reconciler.disconnected(worker, now);
   state->deps.on_gone(worker);
   state->deps.wake();
 }

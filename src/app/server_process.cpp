@@ -24,7 +24,8 @@ namespace {
 using net::awaitable;
 using net::Deadline;
 
-constexpr std::size_t kPoolThreads = 4;
+constexpr std::size_t kPoolThreads = 4;    // changes and decisions
+constexpr std::size_t kReaderThreads = 2;  // what never waits for a change
 constexpr net::Millis kTickEvery{1'000};   // at the latest; events wake it
 constexpr net::Millis kUsageEvery{2'000};  // usage is written in groups
 constexpr net::Millis kDrainGrace{10'000};
@@ -79,13 +80,13 @@ struct ServerProcess::State {
   SystemClock clock;
   net::Loop loop;
   std::unique_ptr<store::Watched> store;
-  std::unique_ptr<net::WorkPool> pool;
+  std::unique_ptr<net::WorkPool> pool, readers;
   std::unique_ptr<api::Auth> auth;
   std::unique_ptr<reconcile::Reconciler> reconciler;
   std::unique_ptr<net::Signal> wake;
   gateway::RouteBoard board;
   gateway::UsageTotals usage;
-  UsageLedger ledger;
+  UsageLedger ledger{new_id()};
   std::unique_ptr<InferenceKeys> keys;
   std::unique_ptr<gateway::DataPool> data;
   std::unique_ptr<gateway::Gateway> gate;
@@ -133,6 +134,7 @@ struct ServerProcess::State {
 
   void wire() {
     pool = std::make_unique<net::WorkPool>("server", kPoolThreads);
+    readers = std::make_unique<net::WorkPool>("readers", kReaderThreads);
     wake = std::make_unique<net::Signal>(loop.executor());
     keys = std::make_unique<InferenceKeys>(*auth);
     data = std::make_unique<gateway::DataPool>(
@@ -157,7 +159,7 @@ struct ServerProcess::State {
                                                   .store_trouble = [this] { return store->trouble(); },
                                                   .sees_files = [this] { return links->all_on_this_machine(); }},
                                    *links,
-                                   *pool,
+                                   api::ApiPools{.changes = *pool, .reads = *readers},
                                    clock,
                                    api::ApiOptions{.hosts = options.hosts, .own_hosts = everywhere});
   }
@@ -196,11 +198,19 @@ struct ServerProcess::State {
     return {};
   }
 
-  /// Ticks when something changed, and at least once a second.
+  /// Ticks when something changed, and at least once a second, which is early enough for what a tick wants to be woken
+  /// for. A tick that throws is a defect: it is told, and what it left half done is read again by the next one.
   awaitable<void> control_loop() {
     while (!(co_await net::task_cancelled())) {
       reconcile::TickResult result;
-      std::function<void()> job = [this, &result] { result = reconciler->tick(clock.now()); };
+      std::function<void()> job = [this, &result] {
+        try {
+          result = reconciler->tick(clock.now());
+        } catch (const std::exception& e) {
+          log::error("a step of the control loop failed", {log::kv("error", e.what())});
+          reconciler->distrust();
+        }
+      };
       auto done = co_await pool->run_void(std::move(job));
       if (!done) log::warn("tick postponed", {log::kv("error", done.error().message)});
       board.publish(

@@ -65,12 +65,15 @@ std::optional<InstanceState> next(InstanceState state, InstanceEvent event) {
   return std::nullopt;
 }
 
-bool reachable(InstanceState from, InstanceState to) {
+namespace {
+
+bool has_way(InstanceState from, InstanceState to, bool by_worker) {
   std::vector<InstanceState> seen = {from};
   for (std::size_t at = 0; at < seen.size(); ++at) {
     if (seen[at] == to) return true;
     for (const auto& row : kTable) {
-      if (row.from != seen[at] || row.event == E::kStopRequested || row.event == E::kWorkerLost) continue;
+      const bool not_the_workers = row.event == E::kStopRequested || row.event == E::kWorkerLost;
+      if (row.from != seen[at] || (by_worker && not_the_workers)) continue;
       bool known = false;
       for (const auto s : seen) known = known || s == row.to;
       if (!known) seen.push_back(row.to);
@@ -78,6 +81,11 @@ bool reachable(InstanceState from, InstanceState to) {
   }
   return false;
 }
+
+}  // namespace
+
+bool reachable(InstanceState from, InstanceState to) { return has_way(from, to, false); }
+bool reportable(InstanceState from, InstanceState to) { return has_way(from, to, true); }
 
 const StateRule& rule_of(InstanceState state) {
   for (const auto& rule : kRules)

@@ -33,10 +33,11 @@ std::span<const InstanceTransition> instance_table();
 /// Absent: the event means nothing in that state.
 std::optional<InstanceState> next(InstanceState state, InstanceEvent event);
 
-/// What a worker's own report of `to` means, seen from `from`: true when the table has a way there, perhaps over
-/// several steps that happened between two reports, by events that a worker makes: it neither asks for a stop nor
-/// loses itself.
+/// True when the table has a way from `from` to `to`, perhaps over several steps.
 bool reachable(InstanceState from, InstanceState to);
+/// True when a worker may report `to` of an instance last seen in `from`: as reachable(), by events that a worker
+/// makes. It neither asks for a stop nor loses itself.
+bool reportable(InstanceState from, InstanceState to);
 
 /// How long an instance may stay in a waiting state before it is named as stuck, and what then comes next.
 struct StateRule {

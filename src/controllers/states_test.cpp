@@ -34,12 +34,14 @@ TEST_CASE("every state but stopping can be stopped, and every waiting state says
 }
 
 TEST_CASE("a report may skip states but not turn a stopping instance back") {
-  CHECK(reachable(S::kScheduled, S::kReady));
-  CHECK(reachable(S::kUnknown, S::kReady));
-  CHECK_FALSE(reachable(S::kStopping, S::kReady));
-  CHECK_FALSE(reachable(S::kReady, S::kScheduled));
-  CHECK_FALSE(reachable(S::kSimulated, S::kReady));  // only by being lost, which no report can say
-  CHECK_FALSE(reachable(S::kReady, S::kStopping));
+  CHECK(reportable(S::kScheduled, S::kReady));
+  CHECK(reportable(S::kUnknown, S::kReady));
+  CHECK_FALSE(reportable(S::kStopping, S::kReady));
+  CHECK_FALSE(reportable(S::kReady, S::kScheduled));
+  CHECK_FALSE(reportable(S::kSimulated, S::kReady));  // only by being lost, which no report can say
+  CHECK_FALSE(reportable(S::kReady, S::kStopping));
+  CHECK(reachable(S::kSimulated, S::kReady));
+  CHECK(reachable(S::kReady, S::kStopping));
 }
 
 TEST_CASE("a worker is pending until its inventory, ready while it is heard, and not ready after fifteen seconds") {

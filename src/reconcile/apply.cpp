@@ -162,10 +162,10 @@ Result<void> Reconciler::State::apply(const controllers::Place& place, Time now)
                                                   place.decision.asked);
     const auto checked = placement::verify(*snapshot, request, options.policy, options.catalog, plan);
     if (!checked.ok)
-      return fail(Code::kConflict,
-                  fmt::format("the plan does not hold any more: {}: {}",
-                              checked.rejects.front().rule,
-                              checked.rejects.front().text));
+      return fail(
+          Code::kConflict,
+          fmt::format(
+              "the plan does not hold any more: {}: {}", checked.rejects.front().rule, checked.rejects.front().text));
     InstanceRecord r;
     r.object = new_instance(deployment.object, plan, place.replicas[i], decision_id, now);
     auto& o = r.object;

@@ -56,6 +56,11 @@ bool Reconciler::State::run_actions(std::vector<controllers::Action> actions, Ti
   return done_any;
 }
 
+void Reconciler::distrust() {
+  const auto lock = state_->enter();
+  state_->doubt = true;
+}
+
 TickResult Reconciler::tick(Time now) {
   const auto lock = state_->enter();
   TickResult result;

@@ -149,15 +149,19 @@ class Reconciler {
   void heartbeat(const std::string& worker_id, wire::Heartbeat heartbeat, Time now);
   void report(const std::string& worker_id, wire::InstanceReport report, Time now);
   void disconnected(const std::string& worker_id, Time now);
-  /// Instructions for one worker as of the last change: only instances that are its own; what is not named is left alone.
+  /// Instructions for one worker as of the last change: only instances that are its own; what is not named is left
+  /// alone.
   [[nodiscard]] wire::Desired desired(const std::string& worker_id) const;
   /// Secret of a running instance whose worker is on the gateway's host; empty otherwise. Memory only.
   [[nodiscard]] std::string secret_of(const std::string& instance_id) const;
 
   /// Takes in what workers said, judges them, rebuilds the snapshot, runs step() until nothing is left to do, flushes
-  /// statuses in one commit. An object of which an action fails is left alone for a while (controllers::hold_after), the
-  /// others go on; when the store fails, or may have written what it did not confirm, everything is read again first.
+  /// statuses in one commit. An object of which an action fails is left alone for a while (controllers::hold_after),
+  /// the others go on; when the store fails, or may have written what it did not confirm, everything is read again
+  /// first.
   TickResult tick(Time now);
+  /// After an exception: the next tick reads everything again.
+  void distrust();
 
  private:
   struct State;

@@ -88,10 +88,8 @@ Result<void> Reconciler::State::settle(Time now) {
   if (!doubt) return {};
   // Commits are made in order: once this one is written, what was open before it is written or never will be.
   store::Batch barrier{.at = now, .epoch = 0, .operations = {}};
-  barrier.add(store::Put{.kind = "setting",
-                         .id = "settled",
-                         .name = "settled",
-                         .spec = fmt::format(R"({{"at":"{}"}})", to_rfc3339(now))});
+  barrier.add(store::Put{
+      .kind = "setting", .id = "settled", .name = "settled", .spec = fmt::format(R"({{"at":"{}"}})", to_rfc3339(now))});
   TRY_VOID(store.commit(std::move(barrier), kSettleMax));
   TRY(const auto all, store.read_state({"worker", "deployment", "instance"}));
   std::set<std::string> ids;

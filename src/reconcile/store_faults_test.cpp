@@ -79,9 +79,7 @@ TEST_CASE("an edit ends the hold of its deployment") {
 
 TEST_CASE("what the store wrote but did not confirm is found, and done once") {
   Cluster c;
-  const auto settled = [&] {
-    c.live(3);
-  };
+  const auto settled = [&] { c.live(3); };
   SUBCASE("a deployment") {
     once(c, Fault::kUnconfirmed, [](const auto& b) { return has<store::Create>(b, "deployment"); });
     CHECK(c.server->create_deployment("chat", Cluster::spec(1, 1), c.now).error().code == Code::kTimeout);

@@ -140,7 +140,7 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
   status.stop = instance.object.status.stop;
   // What it did before it heard of the stop is no way out of stopping.
   if (status.stop) status.state = kStopping;
-  if (!controllers::reachable(instance.object.status.state, status.state)) {
+  if (!controllers::reportable(instance.object.status.state, status.state)) {
     log::warn("report ignored: no such transition",
               {log::kv("instance", instance.object.meta.name), log::kv("state", wire::enum_name(status.state))});
     return;

@@ -53,10 +53,11 @@ struct Hello {
   std::string worker_id;  // empty on the first join
   std::string name;
   std::string version;
-  std::string host_id;  // random per machine state directory: two agents on one state are told apart
+  std::string host_id;   // random per machine state directory: two agents on one state are told apart
+  std::string loopback;  // net::loopback_id(): whether 127.0.0.1 is the same for both
   bool simulated = false;
 };
-DESCRIBE(Hello, protocol, worker_id, name, version, host_id, simulated);
+DESCRIBE(Hello, protocol, worker_id, name, version, host_id, loopback, simulated);
 
 struct Welcome {
   std::string worker_id;

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "net/loopback.h"
 #include "wire/json.h"
 #include "worker/agent/credentials.h"
 #include "worker/agent/relay.h"
@@ -185,6 +186,7 @@ awaitable<Result<wire::Welcome>> Agent::Impl::introduce(net::FrameChannel& chann
                           .name = options.name,
                           .version = options.version,
                           .host_id = credentials.host_id,
+                          .loopback = net::loopback_id(),
                           .simulated = options.simulated};
   std::string payload = wire::to_json(hello);
   CO_TRY_VOID(co_await channel.write(
