@@ -157,8 +157,7 @@ class Reconciler {
 
   /// Takes in what workers said, judges them, rebuilds the snapshot, runs step() until nothing is left to do, flushes
   /// statuses in one commit. An object of which an action fails is left alone for a while (controllers::hold_after),
-  /// the others go on; when the store fails, or may have written what it did not confirm, everything is read again
-  /// first.
+  /// the others go on; when the store fails, or may have written what it did not confirm, everything is read again.
   TickResult tick(Time now);
   /// After an exception: the next tick reads everything again.
   void distrust();
