@@ -39,14 +39,6 @@ std::string new_id() {
   return id;
 }
 
-/// Nothing installs engines yet: a worker that lacks one must not be given a plan that it would have to refuse.
-fleet::Policy server_policy() {
-  fleet::Policy policy;
-  policy.allow_install = false;
-  policy.over_workers = false;  // workers start whole replicas only
-  return policy;
-}
-
 class InferenceKeys final : public gateway::KeyCheck {
  public:
   explicit InferenceKeys(const api::Auth& auth) : auth_(auth) {}
@@ -113,7 +105,7 @@ struct ServerProcess::State {
     auth = std::make_unique<api::Auth>(*store, std::move(secret), clock);
     TRY_VOID(auth->load());
     reconciler = std::make_unique<reconcile::Reconciler>(
-        *store, reconcile::Options{.policy = server_policy(), .catalog = options.catalog, .new_id = new_id});
+        *store, reconcile::Options{.policy = fleet::standard_policy(), .catalog = options.catalog, .new_id = new_id});
     return reconciler->load(clock.now());
   }
 

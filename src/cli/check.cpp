@@ -77,7 +77,12 @@ Result<Answer> ask(const Context& context, const CheckFlags& flags, const fleet:
   if (flags.offline()) {
     TRY(const auto file, load_fleet(flags.fleet, flags.profiles));
     TRY(const auto snapshot, wire::to_snapshot(file));
-    return decide_offline(snapshot, request, {});
+    TRY(auto answer, decide_offline(snapshot, request, {}));
+    TRY(auto real, decide_offline(snapshot, request, fleet::standard_policy()));
+    auto& said = real.answer.decision;
+    if (said.verdict != answer.answer.decision.verdict)
+      answer.answer.server_says = ServerSays{said.verdict, std::move(said.summary)};
+    return answer;
   }
   TRY(const auto server, Server::find(context, flags.server));
   TRY(const auto body, server.call("POST", "/api/v1/decisions", wire::to_json(request)));
@@ -90,6 +95,12 @@ int print(const Context& context, const CheckFlags& flags, const Answer& answer)
   const auto& d = answer.answer.decision;
   if (flags.output == "text") {
     context.out(render(context.terminal, d, answer.answer.fixes, answer.figures, flags.render()));
+    if (const auto& server = answer.answer.server_says)
+      context.out(
+          fmt::format("\nNote: a server of this version installs no engines and starts each replica on one worker; it "
+                      "would say {}: {}\n",
+                      wire::enum_name(server->verdict),
+                      server->summary));
     return exit_code(d);
   }
   const auto text = formatted(wire::to_json(answer.answer), flags.output);

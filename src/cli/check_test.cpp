@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 
 #include "cli/exit_codes.h"
 #include "cli/inputs.h"
@@ -90,6 +91,19 @@ TEST_CASE("json and yaml carry the whole decision and keep the exit status") {
   const auto yaml = invoke({"check", "--fleet", kFleet, "-f", kModel, "-o", "yaml"});
   CHECK(yaml.status == kExitDoesNotFit);
   CHECK(holds(yaml.out, "verdict: does_not_fit"));
+}
+
+TEST_CASE("where a server of this version would say otherwise, the answer says so") {
+  const Scratch scratch;
+  const auto worker = read_text_file("examples/seed/linux-gpu-01.yaml");
+  REQUIRE(worker);
+  const auto bare = scratch.write(
+      "bare.yaml", std::regex_replace(*worker, std::regex("state: not_ready"), "state: ready") + "engines: []\n");
+  const auto printed = invoke({"check", "--profile", bare, "-f", "examples/seed/deployment-gguf.yaml"});
+  CHECK(printed.status == kExitOk);
+  CHECK(holds(printed.out, "a server of this version installs no engines"));
+  const auto seed = invoke({"check", "--fleet", kFleet, "-f", kModel});
+  CHECK_FALSE(holds(seed.out, "a server of this version"));
 }
 
 TEST_CASE("sentences come in Chinese when asked for") {

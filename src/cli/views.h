@@ -112,12 +112,20 @@ DESCRIBE(Items<KeyView>, items);
 DESCRIBE(Items<UsageView>, items);
 DESCRIBE(Items<EventView>, items);
 
+/// What a server of this version answers on the same fleet, where it does not carry out what the policy allows.
+struct ServerSays {
+  fleet::Verdict verdict = fleet::Verdict::kUnknown;
+  std::string summary;
+};
+DESCRIBE(ServerSays, verdict, summary);
+
 /// Answer of POST /api/v1/decisions, and the shape of `berth check -o json`.
 struct DecisionAnswer {
   fleet::Decision decision;
   std::vector<fleet::Fix> fixes;
+  std::optional<ServerSays> server_says;  // of an offline check alone, when its verdict is another one
 };
-DESCRIBE(DecisionAnswer, decision, fixes);
+DESCRIBE(DecisionAnswer, decision, fixes, server_says);
 
 /// Answer of GET /api/v1/decisions/{id} and of a deployment's decision: the decision is inside or is the whole.
 struct DecisionView {

@@ -68,6 +68,13 @@ Result<void> check_restriction(const Restriction& r) {
 
 }  // namespace
 
+Policy standard_policy() {
+  Policy policy;
+  policy.allow_install = false;
+  policy.over_workers = false;
+  return policy;
+}
+
 Result<Request> canonical(Request request) {
   if (request.replicas < 1 || request.replicas > kReplicasMax)
     return invalid(fmt::format("replicas is {}, must be from 1 to {}", request.replicas, kReplicasMax));

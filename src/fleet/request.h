@@ -171,4 +171,8 @@ DESCRIBE(Policy,
          over_workers,
          search_steps_max);
 
+/// As much of berth's own policy as this version carries out: what the server decides by. Nothing installs engines yet,
+/// and workers start whole replicas only. An offline check answers for Policy() and says where this one differs.
+Policy standard_policy();
+
 }  // namespace berth::fleet
