@@ -1,5 +1,6 @@
 #include "controllers/states.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -98,8 +99,9 @@ WorkerJudgement judge(const WorkerSigns& signs, Time now) {
   if (!signs.joined_ever) return {WorkerState::kPending, "waiting for its first report", std::nullopt};
   if (!signs.connected) {
     const Time gone_at = signs.disconnected_at.value_or(now);
-    if (now - gone_at < kReconnectGrace && signs.inventory_seen)
-      return {WorkerState::kReady, "reconnecting", gone_at + kReconnectGrace};
+    const Time heard_until = signs.last_seen_at.value_or(gone_at) + kHeartbeatLate;
+    const Time patience = std::min(gone_at + kReconnectGrace, heard_until);
+    if (now < patience && signs.inventory_seen) return {WorkerState::kReady, "reconnecting", patience};
     return {WorkerState::kNotReady, "no connection", std::nullopt};
   }
   if (!signs.inventory_seen) return {WorkerState::kPending, "waiting for its inventory", std::nullopt};

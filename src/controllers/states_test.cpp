@@ -66,4 +66,15 @@ TEST_CASE("a closed connection is forgiven for five seconds, if the inventory wa
   CHECK(judge(signs, kNow).state == WorkerState::kNotReady);
 }
 
+TEST_CASE("a worker that was silent is not forgiven because its connection closed too") {
+  WorkerSigns signs{
+      .joined_ever = true, .connected = true, .inventory_seen = true, .last_seen_at = kNow, .disconnected_at = {}};
+  const Time late = kNow + kHeartbeatLate;
+  CHECK(judge(signs, late).state == WorkerState::kNotReady);
+  signs.connected = false;
+  signs.disconnected_at = late - Duration{1};
+  CHECK(judge(signs, late - Duration{1}).next_at == late);
+  CHECK(judge(signs, late).state == WorkerState::kNotReady);
+}
+
 }  // namespace berth::controllers
