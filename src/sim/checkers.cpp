@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
-#include "controllers/states.h"
 #include "wire/json.h"
 
 namespace berth::sim {
@@ -52,8 +52,15 @@ Violation OnePlaceChecker::check(store::Store& store,
       const auto [at, fresh] = runs_on.emplace(id, w.id);
       if (!fresh) return fmt::format("instance {} runs on {} and on {}", id, at->second, w.id);
     }
+  std::set<std::string> deployments;
+  for (const auto& d : view.deployments) deployments.insert(d.meta.id);
   std::map<std::string, std::string> planned;
-  for (const auto& i : view.instances) planned[i.meta.id] = i.spec.plan.workers.front().worker;
+  std::set<std::pair<std::string, std::uint32_t>> replicas;
+  for (const auto& i : view.instances) {
+    planned[i.meta.id] = i.spec.plan.workers.front().worker;
+    if (!deployments.contains(i.spec.deployment)) return i.meta.name + " belongs to no deployment";
+    if (!replicas.emplace(i.spec.deployment, i.spec.replica).second) return i.meta.name + " exists twice";
+  }
   for (const auto& [id, worker] : runs_on) {
     const auto at = planned.find(id);
     if (at == planned.end()) return fmt::format("instance {} runs on {}, its object is gone", id, worker);
@@ -67,60 +74,33 @@ Violation OnePlaceChecker::check(store::Store& store,
   return std::nullopt;
 }
 
-Violation ReadinessChecker::check(const reconcile::View& view, const std::map<std::string, Heard>& heard, Time now) {
-  Violation found;
-  for (const auto& i : view.instances) {
-    if (!known_.insert(i.meta.id).second || found) continue;
-    const auto& worker = i.spec.plan.workers.front().worker;
-    const auto at = heard.find(worker);
-    const Heard last = at == heard.end() ? Heard() : at->second;
-    const auto since = [now](const std::optional<Time>& then) { return then ? now - *then : Duration(); };
-    const bool fresh = last.inventory && last.at && since(last.at) < controllers::kHeartbeatLate;
-    const bool linked = fresh && since(last.disconnected_at) < controllers::kReconnectGrace;
-    if (!linked) found = fmt::format("{} was placed on {}, which was not ready", i.meta.name, worker);
+Violation ReadinessChecker::check(const store::Batch& batch, const std::map<std::string, Heard>& heard, Time now) {
+  for (const auto& operation : batch.operations) {
+    const auto* create = std::get_if<store::Create>(&operation);
+    if (create == nullptr || create->kind != "instance") continue;
+    const auto spec = wire::from_json<fleet::InstanceSpec>(create->spec, wire::Strictness::kStrict);
+    if (!spec) return create->name + ": " + spec.error().message;
+    for (const auto& part : spec->plan.workers) {
+      const auto at = heard.find(part.worker);
+      if (at == heard.end() || !at->second.alive(now))
+        return fmt::format("{} was placed on {}, which was not ready", create->name, part.worker);
+    }
   }
-  return found;
-}
-
-Violation TransitionChecker::check(const reconcile::View& view) {
-  std::map<std::string, InstanceState> seen;
-  Violation found;
-  for (const auto& i : view.instances) {
-    const auto state = i.status.state;
-    seen[i.meta.id] = state;
-    const auto before = last_.find(i.meta.id);
-    const auto from = before == last_.end() ? InstanceState::kScheduled : before->second;
-    const bool legal = before == last_.end() ? state == InstanceState::kScheduled : controllers::reachable(from, state);
-    if (compare_ && !legal && !found)
-      found = fmt::format("{} went from {} to {}, which the table does not have",
-                          i.meta.name,
-                          wire::enum_name(from),
-                          wire::enum_name(state));
-  }
-  for (const auto& [id, state] : last_)
-    if (!seen.contains(id) && state != InstanceState::kStopping && !found)
-      found = fmt::format("instance {} disappeared while {}", id, wire::enum_name(state));
-  last_ = std::move(seen);
-  compare_ = true;
-  return found;
-}
-
-void TransitionChecker::forget() {
-  last_.clear();
-  compare_ = false;
+  return std::nullopt;
 }
 
 Violation ConvergenceChecker::check(store::Store& store,
                                     const reconcile::View& view,
-                                    const std::vector<FakeWorker>& workers,
-                                    const std::set<std::string>& wanted) {
-  std::set<std::string> ids;
-  std::set<std::string> names;
+                                    const std::vector<FakeWorker>& workers) {
+  const auto served = [&](const reconcile::InstanceObject& i) {
+    const auto* worker = worker_by_id(workers, i.spec.plan.workers.front().worker);
+    const bool played = worker != nullptr && worker->hardware().simulated;
+    return i.status.state == (played ? InstanceState::kSimulated : InstanceState::kReady);
+  };
   for (const auto& d : view.deployments) {
-    ids.insert(d.meta.id);
-    names.insert(d.meta.name);
+    if (d.meta.deleting) return d.meta.name + " is still being deleted";
     const auto ready = std::count_if(view.instances.begin(), view.instances.end(), [&](const auto& i) {
-      return i.spec.deployment == d.meta.id && i.status.state == InstanceState::kReady;
+      return i.spec.deployment == d.meta.id && served(i);
     });
     const auto asked = d.spec.request.replicas;
     const bool explained =
@@ -128,13 +108,10 @@ Violation ConvergenceChecker::check(store::Store& store,
     if (ready == asked || (ready < asked && explained)) continue;
     return fmt::format("{}: {} of {} replicas ready, status says \"{}\"", d.meta.name, ready, asked, d.status.summary);
   }
-  if (names != wanted) return fmt::format("{} deployments exist, {} are wanted", names.size(), wanted.size());
   std::set<std::string> instances;
   for (const auto& i : view.instances) {
     instances.insert(i.meta.id);
-    if (!ids.contains(i.spec.deployment)) return i.meta.name + " belongs to no deployment";
-    if (i.status.state != InstanceState::kReady)
-      return fmt::format("{} is {} at the end", i.meta.name, wire::enum_name(i.status.state));
+    if (!served(i)) return fmt::format("{} is {} at the end", i.meta.name, wire::enum_name(i.status.state));
   }
   const auto claims = store.list_claims({});
   if (!claims) return "claims cannot be read: " + claims.error().message;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/assert.h"
-#include "controllers/states.h"
 
 namespace berth::sim {
 namespace {
@@ -25,14 +24,33 @@ bool holds_memory(const FakeEngine& e) {
 
 const fleet::Claim& claim_of(const FakeEngine& e) { return e.wanted.spec.plan.workers.front().claim; }
 
-/// A worker that makes a step outside the table is a bug of the simulation.
-void move(FakeEngine& e, InstanceEvent event) {
-  const auto to = controllers::next(e.status.state, event);
-  ASSERT(to.has_value());
-  e.status.state = *to;
+}  // namespace
+
+std::optional<std::size_t> Trail::find(const fleet::InstanceStatus& status) const {
+  const auto at = std::find(steps_.begin(), steps_.end(), Step{status.state, status.restarts});
+  return at == steps_.end() ? std::nullopt : std::optional(static_cast<std::size_t>(at - steps_.begin()));
 }
 
-}  // namespace
+/// A worker that makes a step outside the table is a bug of the simulation.
+void FakeWorker::move(FakeEngine& e, InstanceEvent event, Rng& rng, Time now) {
+  const auto to = controllers::next(e.status.state, event);
+  ASSERT(to.has_value());
+  if (e.status.state == InstanceState::kFailed && *to == InstanceState::kPreparing) ++e.status.restarts;
+  e.status.state = *to;
+  e.next_at = later(rng, now);
+  const auto& rule = controllers::rule_of(*to);
+  e.status.waiting.reset();
+  if (rule.waiting)
+    e.status.waiting = fleet::Waiting{.text = "waiting for " + std::string(rule.waits_for),
+                                      .since = now,
+                                      .next_at = now + rule.deadline,
+                                      .next = std::string(rule.then)};
+  trails_[e.wanted.instance].add(e.status);
+}
+
+void FakeWorker::restart() {
+  std::erase_if(engines_, [](const auto& item) { return item.second.status.state == InstanceState::kScheduled; });
+}
 
 void FakeWorker::obey(const wire::Desired& desired, Rng& rng, Time now) {
   std::set<std::string> named;
@@ -41,14 +59,14 @@ void FakeWorker::obey(const wire::Desired& desired, Rng& rng, Time now) {
     const auto at = engines_.find(d.instance);
     if (at == engines_.end()) {
       FakeEngine e{.wanted = d, .status = {}, .next_at = later(rng, now), .gone = false};
-      e.status.state = d.run ? InstanceState::kScheduled : InstanceState::kStopping;
+      trails_[d.instance].add(e.status);
+      if (!d.run) move(e, InstanceEvent::kStopRequested, rng, now);
       engines_.emplace(d.instance, std::move(e));
       continue;
     }
     auto& e = at->second;
     if (d.run || e.gone || e.status.state == InstanceState::kStopping) continue;
-    move(e, InstanceEvent::kStopRequested);
-    e.next_at = later(rng, now);
+    move(e, InstanceEvent::kStopRequested, rng, now);
   }
   std::erase_if(engines_, [&](const auto& item) { return item.second.gone && !named.contains(item.first); });
 }
@@ -59,17 +77,16 @@ std::vector<wire::InstanceReport> FakeWorker::advance(Rng& rng, Time now) {
     if (e.gone || now < e.next_at) continue;
     switch (e.status.state) {
       case InstanceState::kScheduled:
-        move(e, InstanceEvent::kAccepted);
+        move(e, hardware_.simulated ? InstanceEvent::kSimulated : InstanceEvent::kAccepted, rng, now);
         break;
       case InstanceState::kPreparing:
-        move(e, devices_present(e) ? InstanceEvent::kStarted : InstanceEvent::kExited);
+        move(e, devices_present(e) ? InstanceEvent::kStarted : InstanceEvent::kExited, rng, now);
         break;
       case InstanceState::kStarting:
-        move(e, InstanceEvent::kAnswered);
+        move(e, InstanceEvent::kAnswered, rng, now);
         break;
       case InstanceState::kFailed:
-        move(e, InstanceEvent::kAccepted);
-        ++e.status.restarts;
+        move(e, InstanceEvent::kAccepted, rng, now);
         break;
       case InstanceState::kStopping:
         e.gone = true;
@@ -79,16 +96,14 @@ std::vector<wire::InstanceReport> FakeWorker::advance(Rng& rng, Time now) {
       case InstanceState::kUnknown:
         continue;
     }
-    e.next_at = later(rng, now);
     out.push_back(report_of(e));
   }
   return out;
 }
 
 void FakeWorker::fail_engine(FakeEngine& e, Rng& rng, Time now) {
-  move(e, InstanceEvent::kExited);
+  move(e, InstanceEvent::kExited, rng, now);
   e.status.message = "the engine exited";
-  e.next_at = later(rng, now);
 }
 
 std::vector<wire::InstanceReport> FakeWorker::crash(Rng& rng, Time now) {
@@ -128,6 +143,7 @@ wire::Hello FakeWorker::hello() const {
   h.worker_id = id;
   h.name = hardware_.name;
   h.version = "sim";
+  h.simulated = hardware_.simulated;
   h.host_id = "host-" + hardware_.name;
   return h;
 }

@@ -6,7 +6,7 @@
 namespace berth::sim {
 namespace {
 
-constexpr std::uint64_t kMeanGapSeconds = 8;
+constexpr std::uint64_t kMeanGapSeconds = 5;
 constexpr std::uint64_t kShortSeconds = 4;  // within the grace of a reconnect
 constexpr std::uint64_t kLongSeconds = 90;  // beyond every patience of the server
 constexpr Duration kSecond{1'000};
@@ -21,6 +21,10 @@ std::string_view fault_name(FaultKind kind) {
       return "disconnect";
     case FaultKind::kLostHeartbeats:
       return "lost_heartbeats";
+    case FaultKind::kLostReports:
+      return "lost_reports";
+    case FaultKind::kLostDesired:
+      return "lost_desired";
     case FaultKind::kLate:
       return "late";
     case FaultKind::kDuplicates:
@@ -31,10 +35,20 @@ std::string_view fault_name(FaultKind kind) {
       return "device_gone";
     case FaultKind::kStranger:
       return "stranger";
+    case FaultKind::kWorkerRestart:
+      return "worker_restart";
     case FaultKind::kStoreConflict:
       return "store_conflict";
+    case FaultKind::kStoreFull:
+      return "store_full";
+    case FaultKind::kStoreLost:
+      return "store_lost";
+    case FaultKind::kStoreUnconfirmed:
+      return "store_unconfirmed";
     case FaultKind::kServerRestart:
       return "server_restart";
+    case FaultKind::kServerDies:
+      return "server_dies";
   }
   return "";
 }
@@ -53,18 +67,18 @@ std::string FaultPlan::text() const {
   return out;
 }
 
-FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase) {
+FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase, bool strict) {
   FaultPlan plan;
   Duration at = kSecond * 5;
   while (at < phase) {
     Fault f;
     f.at = at;
     f.kind = static_cast<FaultKind>(rng.below(kFaultKinds));
+    if (f.kind == FaultKind::kLostDesired && !strict) f.kind = FaultKind::kLostReports;
     f.worker = rng.below(workers);
     const std::uint64_t longest = rng.chance(1, 2) ? kShortSeconds : kLongSeconds;
     f.lasts = std::min<Duration>(kSecond * static_cast<std::int64_t>(1 + rng.below(longest)), phase - at);
-    const bool of_server = f.kind == FaultKind::kStoreConflict || f.kind == FaultKind::kServerRestart;
-    if (of_server) f.worker = 0;
+    if (f.kind >= FaultKind::kStoreConflict) f.worker = 0;
     plan.faults.push_back(f);
     at += kSecond * static_cast<std::int64_t>(1 + rng.below(2 * kMeanGapSeconds));
   }

@@ -10,18 +10,26 @@
 
 namespace berth::sim {
 
+/// A connection keeps the order of what is said on it, so that nothing overtakes anything here.
 enum class FaultKind {
-  kDisconnect,      // the control connection closes; the engines run on
-  kLostHeartbeats,  // they are sent and never arrive
-  kLate,            // everything the worker says arrives later, in order
-  kDuplicates,      // heartbeats arrive twice
-  kEngineCrash,     // one engine exits
-  kDeviceGone,      // a device is not there any more, then it is again
-  kStranger,        // a process that is not ours takes memory on a device
-  kStoreConflict,   // commits are refused
-  kServerRestart,   // the server starts again from its store
+  kDisconnect,        // the control connection closes; the engines run on
+  kLostHeartbeats,    // they are sent and never arrive
+  kLostReports,       // what engines do is sent and never arrives
+  kLostDesired,       // instructions never arrive
+  kLate,              // everything the worker says arrives later, in order
+  kDuplicates,        // everything the worker says arrives twice
+  kEngineCrash,       // one engine exits
+  kDeviceGone,        // a device is not there any more, then it is again
+  kStranger,          // a process that is not ours takes memory on a device
+  kWorkerRestart,     // the agent starts again: its engines go on, what it had not begun is forgotten
+  kStoreConflict,     // commits are refused
+  kStoreFull,         // commits fail, nothing is written
+  kStoreLost,         // commits time out, nothing is written
+  kStoreUnconfirmed,  // commits time out, and are written
+  kServerRestart,     // the server starts again from its store
+  kServerDies,        // the same, in the middle of a commit, before or after it is written
 };
-constexpr std::uint64_t kFaultKinds = 9;
+constexpr std::uint64_t kFaultKinds = 16;
 std::string_view fault_name(FaultKind kind);
 
 struct Fault {
@@ -39,7 +47,7 @@ struct FaultPlan {
   [[nodiscard]] std::string text() const;
 };
 
-/// About one fault every eight seconds, none of them lasting beyond `phase`.
-FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase);
+/// About one fault every five seconds, none of them lasting beyond `phase`. `strict`: as SimOptions::strict.
+FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase, bool strict);
 
 }  // namespace berth::sim

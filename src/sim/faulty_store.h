@@ -1,5 +1,5 @@
 #pragma once
-// A store whose commits fail when told to, and that shows every committed state to a checker.
+// A store whose commits fail when told to, and that shows every batch it writes to a checker.
 
 #include <functional>
 #include <utility>
@@ -8,15 +8,37 @@
 
 namespace berth::sim {
 
+enum class CommitFault {
+  kNone,
+  kConflict,     // refused, nothing is written
+  kFull,         // kUnavailable, nothing is written
+  kLost,         // kTimeout, nothing is written
+  kUnconfirmed,  // kTimeout, and it is written
+  kDiesBefore,   // the server is no more: ServerDied
+  kDiesAfter,    // the same, once it is written
+};
+
+/// Thrown out of a commit: nobody hears what became of it, and the server that asked must not be used any more.
+struct ServerDied {};
+
 class FaultyStore final : public store::Store {
  public:
-  FaultyStore(store::Store& inner, std::function<bool()> fails, std::function<void()> committed)
-      : inner_(inner), fails_(std::move(fails)), committed_(std::move(committed)) {}
+  using Drawn = std::function<CommitFault()>;
+  using Written = std::function<void(const store::Batch&)>;
+
+  FaultyStore(store::Store& inner, Drawn fault, Written written)
+      : inner_(inner), fault_(std::move(fault)), written_(std::move(written)) {}
 
   Result<store::Committed> commit(store::Batch batch, Duration timeout, store::Shortfall* shortfall) override {
-    if (fails_()) return fail(Code::kConflict, "the simulation refuses this commit");
-    auto done = inner_.commit(std::move(batch), timeout, shortfall);
-    if (done) committed_();
+    const CommitFault fault = fault_();
+    if (fault == CommitFault::kConflict) return fail(Code::kConflict, "the simulation refuses this commit");
+    if (fault == CommitFault::kFull) return fail(Code::kUnavailable, "the disk is full: nothing was written");
+    if (fault == CommitFault::kLost) return fail(Code::kTimeout, "the change may or may not be written");
+    if (fault == CommitFault::kDiesBefore) throw ServerDied();
+    auto done = inner_.commit(batch, timeout, shortfall);
+    if (done) written_(batch);
+    if (fault == CommitFault::kDiesAfter) throw ServerDied();
+    if (done && fault == CommitFault::kUnconfirmed) return fail(Code::kTimeout, "the change may or may not be written");
     return done;
   }
   Result<std::uint64_t> next_epoch() override { return inner_.next_epoch(); }
@@ -47,8 +69,8 @@ class FaultyStore final : public store::Store {
 
  private:
   store::Store& inner_;
-  std::function<bool()> fails_;
-  std::function<void()> committed_;
+  Drawn fault_;
+  Written written_;
 };
 
 }  // namespace berth::sim

@@ -42,6 +42,7 @@ fleet::Worker sim_worker(Rng& rng, std::size_t number) {
   w.reserved_device_memory_bytes = Bytes(rng.below(2) * 256 * kMiB);
   w.disk_free_bytes = Bytes(500 * kGiB);
   w.engines = std::vector<fleet::EngineInstall>{{"llama.cpp", "1"}};
+  w.simulated = rng.chance(1, 6);
   const bool large = rng.chance(1, 2);
   const std::uint64_t devices = rng.below(4);
   for (std::uint64_t i = 0; i < devices; ++i) {
@@ -60,7 +61,7 @@ fleet::Worker sim_worker(Rng& rng, std::size_t number) {
   return w;
 }
 
-fleet::DeploymentSpec sim_deployment(Rng& rng) {
+fleet::DeploymentSpec sim_deployment(Rng& rng, std::uint64_t number) {
   fleet::ModelFacts f;
   f.name = "simulated";
   f.format = "gguf";
@@ -84,7 +85,7 @@ fleet::DeploymentSpec sim_deployment(Rng& rng) {
   auto& r = spec.request;
   r.model = f.name;
   r.source.kind = "local";
-  r.source.path = "/models/simulated.gguf";
+  r.source.path = "/models/simulated-" + std::to_string(number) + ".gguf";
   r.facts = std::move(f);
   r.replicas = 1 + static_cast<std::uint32_t>(rng.below(3));
   r.settings.context = 2048;
