@@ -17,6 +17,7 @@ using fleet::InstanceState;
 struct Replicas {
   std::vector<const InstanceView*> live;      // of the present template, not stopping
   std::vector<const InstanceView*> outdated;  // of an older template, not stopping
+  std::vector<const InstanceView*> refused;   // of `live`: their worker did not start them, for want of room
   std::size_t all = 0;
 };
 
@@ -28,6 +29,10 @@ Replicas replicas_of(const ControlState& state, const DeploymentView& d, const s
     if (i.status.stop) continue;
     (i.spec.template_hash == wanted ? r.live : r.outdated).push_back(&i);
   }
+  for (const auto* i : r.live)
+    if (i->status.state == InstanceState::kFailed && i->status.last_exit &&
+        i->status.last_exit->cause == fleet::kExitRefused)
+      r.refused.push_back(i);
   std::sort(r.live.begin(), r.live.end(), [](const InstanceView* a, const InstanceView* b) {
     return a->spec.replica < b->spec.replica;
   });
@@ -110,11 +115,39 @@ class Stepper {
     // An edit replaces: the old ones go first, so that their claims are free for the new.
     for (const auto* i : r.outdated) add(StopInstance{i->id, "the deployment was changed"});
     const std::uint32_t asked = d.spec.request.replicas;
-    for (std::size_t n = asked; n < r.live.size(); ++n)
-      add(StopInstance{r.live[n]->id, fmt::format("scaled to {} replicas: the highest ordinal goes first", asked)});
+    retire(r, asked);
     const auto missing = static_cast<std::uint32_t>(asked > r.live.size() ? asked - r.live.size() : 0);
     if (missing > 0 && r.outdated.empty()) place(d, missing);
+    if (missing == 0 && r.live.size() == asked && r.outdated.empty())
+      for (const auto* i : r.refused) replace(d, *i);
     set_status(d, r, missing);
+  }
+
+  /// More than are asked for: those go first that their workers refused, as they were replaced.
+  void retire(const Replicas& r, std::size_t asked) {
+    std::size_t over = r.live.size() > asked ? r.live.size() - asked : 0;
+    std::set<const InstanceView*> gone;
+    for (std::size_t n = 0; n < r.refused.size() && over > 0; ++n, --over) {
+      gone.insert(r.refused[n]);
+      add(StopInstance{r.refused[n]->id, "its worker could not start it: " + r.refused[n]->status.last_exit->message});
+    }
+    for (auto at = r.live.rbegin(); at != r.live.rend() && over > 0; ++at) {
+      if (gone.contains(*at)) continue;
+      add(StopInstance{(*at)->id, fmt::format("scaled to {} replicas: the highest ordinal goes first", asked)});
+      --over;
+    }
+  }
+
+  /// Its claim stays while another place is looked for, so that this is never the same place. Without one its worker
+  /// tries again.
+  void replace(const DeploymentView& d, const InstanceView& refused) {
+    const auto revision = state_.snapshot->revision();
+    if (refused.no_place_at == revision || placed_ || full() || held(d.id)) return;
+    auto decision = placement::decide(*state_.snapshot, request_for(d, 1), *state_.policy, *state_.catalog);
+    if (decision.fit_count == 0) return add(NoOtherPlace{refused.id, revision});
+    placed_ = true;
+    decided_.insert(d.id);
+    add(Place{d.id, d.generation, std::move(decision), free_ordinals(state_, d, 1)});
   }
 
   void place(const DeploymentView& d, std::uint32_t missing) {
@@ -172,6 +205,7 @@ const std::string& object_of(const Action& action) {
     const std::string& operator()(const RemoveDeployment& a) const { return a.deployment; }
     const std::string& operator()(const StopInstance& a) const { return a.instance; }
     const std::string& operator()(const SendAgain& a) const { return a.instance; }
+    const std::string& operator()(const NoOtherPlace& a) const { return a.instance; }
     const std::string& operator()(const RemoveInstance& a) const { return a.instance; }
   };
   return std::visit(Of{}, action);

@@ -36,6 +36,8 @@ struct InstanceView {
   bool gone = false;         // the worker reported that the process ended and its memory is back
   /// When the instruction to run or stop was last sent to a connected worker that has not taken it yet.
   std::optional<Time> untaken_since;
+  /// The snapshot on which no other place was found for it, after its worker refused to start it.
+  std::optional<std::uint64_t> no_place_at;
 };
 
 /// Everything a step looks at.
@@ -70,6 +72,11 @@ struct StopInstance {
 struct SendAgain {
   std::string instance;
 };
+/// Its worker refused to start it, and this snapshot has no other place for it.
+struct NoOtherPlace {
+  std::string instance;
+  std::uint64_t revision = 0;
+};
 /// Claims are released and the object goes.
 struct RemoveInstance {
   std::string instance;
@@ -82,7 +89,8 @@ struct SetStatus {
   fleet::DeploymentStatus status;
 };
 
-using Action = std::variant<Place, Pend, StopInstance, SendAgain, RemoveInstance, RemoveDeployment, SetStatus>;
+using Action =
+    std::variant<Place, Pend, StopInstance, SendAgain, NoOtherPlace, RemoveInstance, RemoveDeployment, SetStatus>;
 /// Id of the deployment or instance that the action is about.
 const std::string& object_of(const Action& action);
 constexpr std::size_t kActionsMax = 64;

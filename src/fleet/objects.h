@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -92,10 +93,13 @@ DESCRIBE(InstanceSpec,
          plan,
          decision_id);
 
+/// Cause of an instance that its worker did not start for want of room: another place is looked for.
+constexpr std::string_view kExitRefused = "refused";
+
 struct ExitInfo {
   std::optional<int> status;  // exit status
   std::optional<int> signal;
-  std::string cause;    // "out_of_memory", "port_in_use", "model_unreadable", "signal", "exit"
+  std::string cause;    // "out_of_memory", "port_in_use", "model_unreadable", "signal", "exit", kExitRefused
   std::string message;  // last log lines that say why
   Time at{};
 };

@@ -135,7 +135,8 @@ controllers::ControlState Reconciler::State::control_state() const {
                            .status = i.object.status,
                            .worker_gone = at == workers.end(),
                            .gone = i.gone,
-                           .untaken_since = told && !i.taken && !i.gone ? i.told_at : std::nullopt});
+                           .untaken_since = told && !i.taken && !i.gone ? i.told_at : std::nullopt,
+                           .no_place_at = i.no_place_at});
   }
   for (const auto& [id, hold] : holds) c.held.emplace(id, hold.until);
   c.snapshot = snapshot;
@@ -291,6 +292,11 @@ Result<void> Reconciler::State::apply(const controllers::SendAgain& again, Time 
            fmt::format("{}: the worker did not take the instruction to {}, it was sent again",
                        o.meta.name,
                        o.status.stop ? "stop" : "run"));
+  return {};
+}
+
+Result<void> Reconciler::State::apply(const controllers::NoOtherPlace& none, Time) {
+  instances.at(none.instance).no_place_at = none.revision;
   return {};
 }
 

@@ -51,8 +51,9 @@ struct InstanceRecord {
   bool gone = false;
   bool flush = false;  // status differs from what is stored
   std::string secret;
-  bool taken = false;           // the worker's reports show that it has the instruction, to run or to stop
-  std::optional<Time> told_at;  // when the instruction was last on its way
+  bool taken = false;                        // the worker's reports show that it has the instruction, to run or to stop
+  std::optional<Time> told_at;               // when the instruction was last on its way
+  std::optional<std::uint64_t> no_place_at;  // see controllers::InstanceView
 };
 
 struct DeploymentRecord {
@@ -104,6 +105,7 @@ struct Reconciler::State {
   Result<void> apply(const controllers::Pend& pend, Time now);
   Result<void> apply(const controllers::StopInstance& stop, Time now);
   Result<void> apply(const controllers::SendAgain& again, Time now);
+  Result<void> apply(const controllers::NoOtherPlace& none, Time now);
   Result<void> apply(const controllers::RemoveInstance& remove, Time now);
   Result<void> apply(const controllers::RemoveDeployment& remove, Time now);
   Result<void> apply(const controllers::SetStatus& set, Time now);

@@ -28,7 +28,8 @@ struct Cluster {
   std::unique_ptr<Reconciler> server;
   Time now{Duration{1'700'000'000'000}};
   std::string worker;
-  Bytes used;  // of the device, by a stranger
+  Bytes used;  // of the first device, by a stranger
+  int devices = 1;
   Bytes device_total = 8 * kGiB;
   Bytes memory_total = 16 * kGiB;
 
@@ -48,6 +49,7 @@ struct Cluster {
     auto device = cuda_device("gpu-0", device_total);
     device.memory_used_bytes = used;
     out.worker.devices = {std::move(device)};
+    for (int i = 1; i < devices; ++i) out.worker.devices.push_back(cuda_device(fmt::format("gpu-{}", i), device_total));
     return out;
   }
   void join(std::vector<wire::InstanceReport> running = {}) {

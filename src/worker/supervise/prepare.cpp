@@ -31,6 +31,20 @@ Failure refused(std::string_view what, Bytes needed, Bytes available) {
                       available.value)};
 }
 
+const fleet::Device* device_of(const Usage& usage, const std::string& id) {
+  for (const fleet::Device& device : usage.devices)
+    if (device.id == id) return &device;
+  return nullptr;
+}
+
+/// What a claim takes of host RAM: on unified memory its devices' share comes out of the same pool.
+Bytes host_part(const Usage& usage, Bytes memory, const std::vector<fleet::DeviceClaim>& devices) {
+  for (const fleet::DeviceClaim& claim : devices)
+    if (const auto* device = device_of(usage, claim.device); device != nullptr && device->unified_memory)
+      memory += claim.bytes;
+  return memory;
+}
+
 std::string framework_of(const fleet::PlanWorker& part, const Usage& usage) {
   if (part.devices.empty()) return "cpu";
   for (const fleet::Device& device : usage.devices)
@@ -50,19 +64,21 @@ std::optional<Failure> Supervisor::Impl::check_room(const Instance& instance, co
     if (&other == &instance || other.state != InstanceState::kStarting || other.record.spec.plan.workers.empty())
       continue;
     const fleet::Claim& claim = other.record.spec.plan.workers.front().claim;
-    loading_memory += still_to_take(claim.memory_bytes, other.observed_memory.value_or(Bytes(0)));
+    std::vector<fleet::DeviceClaim> left;
     for (const fleet::DeviceClaim& device : claim.devices)
-      loading.push_back({device.device, still_to_take(device.bytes, bytes_on(other.observed, device.device))});
+      left.push_back({device.device, still_to_take(device.bytes, bytes_on(other.observed, device.device))});
+    const Bytes left_memory = still_to_take(claim.memory_bytes, other.observed_memory.value_or(Bytes(0)));
+    loading_memory += host_part(*now, left_memory, left);
+    loading.insert(loading.end(), left.begin(), left.end());
   }
   const Bytes available = now->memory_available_bytes.minus_or_zero(loading_memory);
-  if (part.claim.memory_bytes > available) return refused("host memory:", part.claim.memory_bytes, available);
+  const Bytes wanted = host_part(*now, part.claim.memory_bytes, part.claim.devices);
+  if (wanted > available) return refused("host memory:", wanted, available);
   if (const auto& free = now->disk_free_bytes; free && part.claim.disk_bytes > *free)
     return refused("disk:", part.claim.disk_bytes, *free);
   for (const fleet::DeviceClaim& claim : part.claim.devices) {
-    const auto device = std::find_if(now->devices.begin(), now->devices.end(), [&](const fleet::Device& candidate) {
-      return candidate.id == claim.device;
-    });
-    if (device == now->devices.end())
+    const auto* device = device_of(*now, claim.device);
+    if (device == nullptr)
       return Failure{kRefused, fmt::format("not started: device {} is not on this machine", claim.device)};
     const Bytes free = device->memory_total_bytes.minus_or_zero(device->memory_used_bytes)
                            .minus_or_zero(bytes_on(loading, claim.device));

@@ -153,6 +153,27 @@ TEST_CASE("a start without room is refused with numbers and runs when there is r
   CHECK(machine.until_state("i1", InstanceState::kReady));
 }
 
+TEST_CASE("on unified memory the shares of host and device come out of one pool") {
+  Machine machine;
+  machine.restart();
+  machine.probe.set_ready("i1");
+  fleet::Device device{.id = "apple-0"};
+  device.unified_memory = true;
+  device.memory_total_bytes = 24 * kGiB;
+  machine.observer.usage.devices = {device};
+  machine.observer.usage.memory_available_bytes = 10 * kGiB;
+  wire::DesiredInstance desired = machine.desired("i1", "exec sleep 600");
+  fleet::Claim& claim = desired.spec.plan.workers[0].claim;
+  claim.memory_bytes = 3 * kGiB;
+  claim.devices = {{"apple-0", 8 * kGiB}};
+  desired.spec.plan.workers[0].devices = {"apple-0"};
+  REQUIRE(machine.supervisor->apply(desired, machine.clock.now()));
+  REQUIRE(machine.until_state("i1", InstanceState::kFailed));
+  CHECK(has(machine.report("i1").status.message, "11.00 GiB needed, 10.00 GiB available"));
+  machine.observer.usage.memory_available_bytes = 11 * kGiB;
+  CHECK(machine.until_state("i1", InstanceState::kReady));
+}
+
 TEST_CASE("what is still loading counts against the next start") {
   Machine machine;
   machine.restart();
