@@ -41,9 +41,8 @@ DeviceCapacity capacity_of(Bytes total, Bytes reserved, Bytes used, const Use& u
   c.claimed = use.claimed;
   const Bytes unexplained = used.minus_or_zero(use.observed + use.assumed);
   c.foreign = round_up(std::max(unexplained, use.strangers).value, kForeignStepBytes);
-  const Bytes taken = reserved + c.claimed + c.foreign;
-  c.allocatable = total.minus_or_zero(taken);
-  c.overcommitted = taken > total;
+  c.allocatable = allocatable(c);
+  c.overcommitted = reserved + c.claimed + c.foreign > total;
   return c;
 }
 

@@ -42,6 +42,17 @@ TEST_CASE("a claim on a device that is gone is shown as lost and counts against 
   CHECK((*whole)->lost.empty());
 }
 
+TEST_CASE("what claims may come to, and what is left of it, never goes below nothing") {
+  const DeviceCapacity c{.total = Bytes(10), .reserved = Bytes(2), .claimed = Bytes(4), .foreign = Bytes(3)};
+  CHECK(claimable(c) == Bytes(5));
+  CHECK(allocatable(c) == Bytes(1));
+  CHECK(allocatable(c, Bytes(3)) == Bytes(4));
+  CHECK(allocatable(c, Bytes(9)) == Bytes(5));
+  const DeviceCapacity full{.total = Bytes(10), .reserved = Bytes(2), .claimed = Bytes(4), .foreign = Bytes(9)};
+  CHECK(claimable(full) == Bytes());
+  CHECK(allocatable(full, Bytes(4)) == Bytes());
+}
+
 TEST_CASE("the order of claims changes no hash") {
   auto w = one_device();
   w.devices.push_back(w.devices[0]);

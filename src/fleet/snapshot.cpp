@@ -22,6 +22,12 @@ Entries::const_iterator place_in(const Entries& entries, std::string_view id) {
 
 }  // namespace
 
+Bytes claimable(const DeviceCapacity& c) { return c.total.minus_or_zero(c.reserved + c.foreign); }
+
+Bytes allocatable(const DeviceCapacity& c, Bytes given_back) {
+  return claimable(c).minus_or_zero(c.claimed.minus_or_zero(given_back));
+}
+
 Result<FleetSnapshot> FleetSnapshot::build(Entries entries, std::set<std::string> not_carried, std::uint64_t revision) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a->worker.id < b->worker.id; });
   std::set<std::pair<std::string, std::string>> names;

@@ -31,6 +31,12 @@ struct DeviceCapacity {
 };
 DESCRIBE(DeviceCapacity, total, reserved, claimed, foreign, allocatable, overcommitted);
 
+/// What all claims together may come to: sat(total − reserved − foreign). Decisions and the transaction that writes a
+/// claim both start from it.
+Bytes claimable(const DeviceCapacity& capacity);
+/// What is left of it for one more, `given_back` of the claims counted as gone.
+Bytes allocatable(const DeviceCapacity& capacity, Bytes given_back = {});
+
 /// What an occupant holds on a device that the worker does not have.
 struct LostClaim {
   std::string occupant;

@@ -22,8 +22,6 @@ Bytes pool_claim(const fleet::WorkerEntry& entry, const fleet::Claim& claim) {
   return pool;
 }
 
-Bytes capacity(const fleet::DeviceCapacity& c) { return c.total.minus_or_zero(c.reserved + c.foreign); }
-
 /// Claims of one plan, with the check that no device goes over what it has.
 void add_claims(Batch& batch,
                 const std::string& instance,
@@ -38,10 +36,10 @@ void add_claims(Batch& batch,
       const auto at = fleet::device_position(*entry, d.device);
       if (at == std::string::npos) continue;
       claims.claims.push_back({part.worker, d.device, d.bytes});
-      checks.push_back({part.worker, d.device, capacity(entry->capacity[at])});
+      checks.push_back({part.worker, d.device, fleet::claimable(entry->capacity[at])});
     }
     claims.claims.push_back({part.worker, "", pool_claim(*entry, part.claim)});
-    checks.push_back({part.worker, "", capacity(entry->memory)});
+    checks.push_back({part.worker, "", fleet::claimable(entry->memory)});
   }
   batch.add(std::move(claims));
   for (auto& check : checks) batch.add(std::move(check));

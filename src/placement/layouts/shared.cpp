@@ -21,10 +21,6 @@ Bytes held(const fleet::Occupant& o, std::string_view device) {
   return std::max(claim, seen);
 }
 
-Bytes allocatable(const fleet::DeviceCapacity& c, Bytes given_back) {
-  return c.total.minus_or_zero(c.reserved + c.claimed.minus_or_zero(given_back) + c.foreign);
-}
-
 }  // namespace
 
 Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
@@ -45,8 +41,9 @@ Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
     }
   }
   ledger.devices.reserve(devices.size());
-  for (std::size_t i = 0; i < devices.size(); ++i) ledger.devices.push_back(allocatable(entry.capacity[i], back[i]));
-  ledger.memory = allocatable(entry.memory, memory_back);
+  for (std::size_t i = 0; i < devices.size(); ++i)
+    ledger.devices.push_back(fleet::allocatable(entry.capacity[i], back[i]));
+  ledger.memory = fleet::allocatable(entry.memory, memory_back);
   return ledger;
 }
 
