@@ -59,12 +59,12 @@ void UsageLedger::take_open(Time now) {
                                .completion_tokens = end->second.completion_tokens,
                                .requests = end->second.requests});
   waiting_.erase(waiting_.begin(), end);
-  mark_ = fmt::format(R"({{"writer":"{}","after":{},"at":"{}"}})", writer_, *written_, to_rfc3339(now));
+  mark_ = fmt::format(R"({{"writer":"{}","after":{},"at":"{}"}})", writer_, written_.value_or(0), to_rfc3339(now));
 }
 
 Result<void> UsageLedger::write_open(store::Store& store) {
-  store::Batch batch = *open_;
-  batch.add(store::Expect{.kind = std::string(kSetting), .id = std::string(kLedger), .revision = *written_});
+  store::Batch batch = open_.value_or(store::Batch());
+  batch.add(store::Expect{.kind = std::string(kSetting), .id = std::string(kLedger), .revision = written_.value_or(0)});
   batch.add(store::Put{
       .kind = std::string(kSetting), .id = std::string(kLedger), .name = std::string(kLedger), .spec = mark_});
   auto done = store.commit(std::move(batch));

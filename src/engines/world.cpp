@@ -42,9 +42,8 @@ bool given(const std::vector<ParsedFlag>& flags, std::string_view name) {
 
 Result<void> check_sizes(const Engine& engine, const fleet::Restriction& r) {
   for (const auto& size : kSizes)
-    if (r.*size.field && *(r.*size.field) > 1 && engine.world.*size.how == Combine::kAbsent)
-      return invalid(
-          fmt::format("restriction.{} is {}, but {} has no such size", size.name, *(r.*size.field), engine.title));
+    if (const auto asked = (r.*size.field).value_or(1); asked > 1 && engine.world.*size.how == Combine::kAbsent)
+      return invalid(fmt::format("restriction.{} is {}, but {} has no such size", size.name, asked, engine.title));
   if (r.data_parallel_local && !engine.world.data_parallel_local)
     return invalid(fmt::format(
         "restriction.data_parallel_local is {}, but {} has no such size", *r.data_parallel_local, engine.title));

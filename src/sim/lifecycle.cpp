@@ -58,14 +58,14 @@ Violation TransitionChecker::said(const reconcile::InstanceObject& i, const Fake
     return fmt::format(
         "{} is shown as {} after {} restarts", i.meta.name, wire::enum_name(status.state), status.restarts);
   };
-  const auto told = told_.find(i.meta.id);
-  const bool nothing = told == told_.end();
-  if (status.state == InstanceState::kScheduled && (nothing || !told->second.last)) return std::nullopt;
+  const auto at = told_.find(i.meta.id);
+  const Told told = at == told_.end() ? Told() : at->second;
+  if (status.state == InstanceState::kScheduled && !told.last) return std::nullopt;
   const auto trail = worker.trails().find(i.meta.id);
   const auto step = trail == worker.trails().end() ? std::nullopt : trail->second.find(status);
   if (!step) return shown() + ", which it never was";
-  if (nothing || !told->second.ever.contains(*step)) return shown() + ", which its worker did not say yet";
-  if (told->second.last && *told->second.last != *step) return shown() + ", its worker said something else last";
+  if (!told.ever.contains(*step)) return shown() + ", which its worker did not say yet";
+  if (told.last.value_or(*step) != *step) return shown() + ", its worker said something else last";
   return std::nullopt;
 }
 
