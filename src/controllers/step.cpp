@@ -129,7 +129,8 @@ class Stepper {
     std::set<const InstanceView*> gone;
     for (std::size_t n = 0; n < r.refused.size() && over > 0; ++n, --over) {
       gone.insert(r.refused[n]);
-      add(StopInstance{r.refused[n]->id, "its worker could not start it: " + r.refused[n]->status.last_exit->message});
+      const auto& exit = r.refused[n]->status.last_exit;
+      add(StopInstance{r.refused[n]->id, "its worker could not start it: " + (exit ? exit->message : "")});
     }
     for (auto at = r.live.rbegin(); at != r.live.rend() && over > 0; ++at) {
       if (gone.contains(*at)) continue;
