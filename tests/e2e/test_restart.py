@@ -21,6 +21,10 @@ class Restart(unittest.TestCase):
         answer = self.place.client().chat.completions.create(model="smollm2", messages=HELLO, max_tokens=8)
         self.assertTrue(answer.choices[0].message.content.strip())
 
+    def used(self):
+        rows = self.place.get("/api/v1/usage")["items"]
+        return sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
+
     def ready(self, **wanted):
         """The instance once it is ready with a process that may be named or excluded."""
 
@@ -34,12 +38,15 @@ class Restart(unittest.TestCase):
 
     def test_an_engine_survives_its_agent_and_is_adopted(self):
         self.chat()
+        counted = wait_for("usage is written", self.used, 15)
+        self.chat()
         self.assertEqual(self.place.stop(self.up), 0)
         self.assertTrue(alive(self.pid))
         self.place.up()
         status = self.ready()
         self.assertEqual(status["pid"], self.pid)
         self.assertEqual(status["restarts"], 0)
+        self.assertGreater(self.used(), counted)  # what was counted last is written as it stops
         self.chat()
         # The log goes on, and so does the end of an adopted engine.
         self.assertTrue(self.place.cli("logs", "smollm2").out)
@@ -47,11 +54,14 @@ class Restart(unittest.TestCase):
         self.assertFalse(alive(self.pid))
 
     def test_an_engine_survives_the_sudden_death_of_its_agent(self):
+        self.chat()
+        counted = wait_for("usage is written", self.used, 15)
         self.up.kill()
         self.up.wait()
         self.assertTrue(alive(self.pid))
         self.place.up()
         self.assertEqual(self.ready()["pid"], self.pid)
+        self.assertGreaterEqual(self.used(), counted)
         self.chat()
 
     def test_a_killed_engine_is_started_again(self):
