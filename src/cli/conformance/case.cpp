@@ -1,5 +1,6 @@
 #include "cli/conformance/case.h"
 
+#include <array>
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -66,6 +67,11 @@ Case normalised(Case c) {
     for (auto& gpu : worker.gpus) gpu.vendor = to_lower(gpu.vendor);
   }
   return c;
+}
+
+bool is_recorded(const Case& c) {
+  constexpr std::array kAreas = {"gguf", "vllm", "sglang", "ascend", "audio", "custom"};
+  return c.kind == kKindSchedule && std::find(kAreas.begin(), kAreas.end(), c.area) != kAreas.end();
 }
 
 }  // namespace berth::cli::conformance

@@ -303,6 +303,7 @@ DESCRIBE(CaseExpected,
 struct Case {
   std::string schema;
   std::string id;
+  std::string area;  // "gguf", "vllm" …: recorded from the other scheduler; "issue": what users should be told
   std::string kind;
   std::string filter;  // kind "filter": which stage
   CaseFleet fleet;
@@ -312,13 +313,17 @@ struct Case {
   std::vector<CaseBackend> backend_catalog;
   CaseExpected expected;
 };
-DESCRIBE(Case, schema, id, kind, filter, fleet, instances, model, model_facts, backend_catalog, expected);
+DESCRIBE(Case, schema, id, area, kind, filter, fleet, instances, model, model_facts, backend_catalog, expected);
 
 /// The model of a case that was converted: conversion refuses one without.
 inline const CaseModel& model_of(const Case& c) {
   ASSERT(c.model);
   return *c.model;
 }
+
+/// A placement that was recorded from the other scheduler. Its estimate, claims, scores and order are that scheduler's
+/// own: under berth's policy the verdict alone is compared.
+bool is_recorded(const Case& c);
 
 constexpr std::string_view kCaseSchema = "sched-case/1";
 /// Kinds whose answers berth compares.

@@ -24,6 +24,8 @@ class Comparison {
 
   [[nodiscard]] std::size_t compared() const { return compared_; }
   [[nodiscard]] const std::vector<std::string>& differences() const { return differences_; }
+  /// What of a recorded case is no matter of berth's policy, and was not compared.
+  [[nodiscard]] const std::vector<std::string>& left_out() const { return left_out_; }
 
  private:
   void check(bool ok, std::string difference);
@@ -33,6 +35,7 @@ class Comparison {
   void listed_reasons();
   /// Names what is expected and not looked at.
   void not_compared(bool schedule);
+  void recorded();
   void choice(const wire::RawJson& wanted);
   void place(const std::string& what, const CasePlace& wanted);
   void followers(const std::string& what, const std::vector<CaseFollower>& wanted);
@@ -64,6 +67,7 @@ class Comparison {
   std::vector<Line> lines_;
   std::size_t compared_ = 0;
   std::vector<std::string> differences_;
+  std::vector<std::string> left_out_;
 };
 
 }  // namespace berth::cli::conformance

@@ -48,7 +48,8 @@ CaseLine run_file(const Judge& judge, const fs::path& path) {
           .file = path.string(),
           .passed = result.passed,
           .compared = result.compared,
-          .differences = std::move(result.differences)};
+          .differences = std::move(result.differences),
+          .left_out = std::move(result.left_out)};
 }
 
 }  // namespace

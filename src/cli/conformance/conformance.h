@@ -28,8 +28,9 @@ struct CaseLine {
   bool passed = false;
   std::uint64_t compared = 0;
   std::vector<std::string> differences;
+  std::vector<std::string> left_out;  // parts of a recorded case that are not compared under berth's own policy
 };
-DESCRIBE(CaseLine, id, file, passed, compared, differences);
+DESCRIBE(CaseLine, id, file, passed, compared, differences, left_out);
 
 struct Summary {
   std::vector<CaseLine> cases;  // by file name

@@ -14,7 +14,7 @@ namespace berth::cli::conformance {
 namespace {
 
 CaseResult failed(std::string id, std::string why) {
-  return {.id = std::move(id), .passed = false, .compared = 0, .differences = {std::move(why)}};
+  return {.id = std::move(id), .passed = false, .compared = 0, .differences = {std::move(why)}, .left_out = {}};
 }
 
 void add_lines(std::vector<Line>& out, const fleet::WorkerLine& line, const std::string& worker) {
@@ -75,8 +75,11 @@ CaseResult Judge::run(const Case& as_written) const {
     comparison.schedule();
   else
     comparison.filter();
-  CaseResult result{
-      .id = c.id, .passed = false, .compared = comparison.compared(), .differences = comparison.differences()};
+  CaseResult result{.id = c.id,
+                    .passed = false,
+                    .compared = comparison.compared(),
+                    .differences = comparison.differences(),
+                    .left_out = comparison.left_out()};
   if (result.compared == 0) result.differences.emplace_back("nothing in it could be compared");
   result.passed = result.differences.empty();
   return result;

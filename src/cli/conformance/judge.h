@@ -17,6 +17,7 @@ struct CaseResult {
   bool passed = false;
   std::size_t compared = 0;              // expectations that were looked at
   std::vector<std::string> differences;  // why it failed, in sentences
+  std::vector<std::string> left_out;     // parts that are the other scheduler's own
 };
 
 /// What is the same for all cases.
