@@ -115,7 +115,7 @@ Part Across::part_of(const Offer& offer, const Need& need, std::uint32_t ranks) 
   part.chain = offer.chain;
   part.positions.assign(offer.usable.begin(), offer.usable.begin() + ranks);
   std::sort(part.positions.begin(), part.positions.end());
-  part.claims.assign(ranks, need.share.claim);
+  part.claims.assign(ranks, need.claim_on(device_of(offer)));
   part.memory_claim = need.host(ranks);
   return part;
 }
@@ -156,15 +156,24 @@ void Across::take_off(Ledgers& ledgers, const Candidate& c) const {
   for (const auto& part : c.more) deduct(ledgers[place_of(part)], part);
 }
 
+const fleet::Device& Across::device_of(const Offer& offer) const {
+  return search_.workers()[offer.worker]->entry->worker.devices[offer.usable.front()];
+}
+
+std::uint32_t Across::groups_on(const Offer& offer, const Need& need, const Ledger& ledger) const {
+  const std::uint32_t holds = holding(offer.usable, ledger, need.claim_on(device_of(offer)));
+  std::uint32_t fit = std::min(holds / need.shape.tensor, need.groups());
+  while (fit > 0 && need.host(fit * need.shape.tensor) > ledger.memory) --fit;
+  return fit;
+}
+
 std::vector<Across::Offer> Across::offers_for(const Option&,
                                               const Kind& kind,
                                               const Need& need,
                                               const Ledgers& ledgers) const {
   std::vector<Offer> offers;
   for (const auto& known : kind.offers) {
-    const Ledger& ledger = ledgers[known.worker];
-    std::uint32_t fit = std::min(holding(known.usable, ledger, need.share.claim) / need.shape.tensor, need.groups());
-    while (fit > 0 && need.host(fit * need.shape.tensor) > ledger.memory) --fit;
+    const std::uint32_t fit = groups_on(known, need, ledgers[known.worker]);
     if (fit == 0) continue;
     offers.push_back(known);
     offers.back().groups = fit;
@@ -246,9 +255,9 @@ std::optional<Candidate> Across::one_group(const Option& option,
   return std::nullopt;
 }
 
-std::optional<Candidate> Across::best(const Ledgers& ledgers, bool uncertain) {
+std::optional<Candidate> Across::best(const Ledgers& ledgers, bool uncertain, Mixed mixed) {
   std::optional<Candidate> best;
-  each_need(ledgers, uncertain, [&](const Option& option, const Kind& kind, const Need& need) {
+  each_need(ledgers, uncertain, mixed, [&](const Option& option, const Kind& kind, const Need& need) {
     auto c = need.groups() > 1 ? fewest_workers(option, kind, need, ledgers) : one_group(option, kind, need, ledgers);
     if (c && (!best || search_.order().before(*c, *best))) best = std::move(c);
   });
@@ -261,7 +270,8 @@ std::vector<Candidate> Across::place(Ledgers& ledgers, std::uint32_t wanted, boo
   short_.clear();
   const Ledgers before = ledgers;
   while (chosen.size() < wanted) {
-    auto c = best(ledgers, uncertain);
+    auto c = best(ledgers, uncertain, Mixed::kNo);
+    if (!c) c = best(ledgers, uncertain, Mixed::kYes);
     if (!c) break;
     take_off(ledgers, *c);
     chosen.push_back(*std::move(c));

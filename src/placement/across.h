@@ -2,7 +2,8 @@
 // Replicas over several workers: by consent, and only for those that no single worker takes (DESIGN §1, "Replicas").
 //
 // A replica is a number of equal groups of ranks (pipeline stages, or copies of them), each group inside one worker and
-// on devices of one kind; or, where no worker has devices enough for a group, one group spread evenly over workers.
+// on devices of one kind. Stages may lie on another kind of device on each worker; that is tried where one kind alone
+// does not suffice. Or, where no worker has devices enough for a group, one group spread evenly over workers.
 // For one replica the verdict is exact: every shape is tried, and the fewest workers whose groups suffice are found by
 // counting. For more, replicas are placed one by one, and where that falls short every way is tried within a bound.
 
@@ -53,13 +54,25 @@ class Across {
   void each_shape(const Option& option, const Kind& kind, F&& visit);
   std::optional<Need> need_of(const Option& option, const Kind& kind, const Shape& shape, bool uncertain);
   /// The shapes of all engines and kinds, with what one rank takes.
+  enum class Mixed { kNo, kYes };
   template <class F>
-  void each_need(const Ledgers& ledgers, bool uncertain, F&& visit);
+  void each_need(const Ledgers& ledgers, bool uncertain, Mixed mixed, F&& visit);
+  /// Sets of two or more kinds that stages of one replica may be spread over.
+  [[nodiscard]] static std::vector<std::vector<const Kind*>> mixable(const std::vector<Kind>& kinds);
+  /// For each utilization that is the least one for some kind: the kinds it suffices for, one kind a worker.
+  std::vector<std::pair<Kind, Need>> mixed_needs(const Option& option,
+                                                 const std::vector<const Kind*>& kinds,
+                                                 const Shape& shape,
+                                                 const Ledgers& ledgers,
+                                                 bool uncertain);
   [[nodiscard]] std::vector<Offer> offers_for(const Option& option,
                                               const Kind& kind,
                                               const Need& need,
                                               const Ledgers& ledgers) const;
-  std::optional<Candidate> best(const Ledgers& ledgers, bool uncertain);
+  /// How many groups of the need an offer holds.
+  [[nodiscard]] std::uint32_t groups_on(const Offer& offer, const Need& need, const Ledger& ledger) const;
+  [[nodiscard]] const fleet::Device& device_of(const Offer& offer) const;
+  std::optional<Candidate> best(const Ledgers& ledgers, bool uncertain, Mixed mixed);
   std::optional<Candidate> fewest_workers(const Option& option,
                                           const Kind& kind,
                                           const Need& need,

@@ -7,7 +7,7 @@
 namespace berth::placement {
 
 void Across::each_plan(const Ledgers& ledgers, bool uncertain, const Visit& visit) {
-  each_need(ledgers, uncertain, [&](const Option& option, const Kind& kind, const Need& need) {
+  each_need(ledgers, uncertain, Mixed::kYes, [&](const Option& option, const Kind& kind, const Need& need) {
     const bool group = need.groups() == 1;
     Need unit = need;
     if (group) unit.shape = {1, need.shape.tensor, 1};  // dealt out by ranks

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <functional>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "base/testing.h"
 #include "estimate/estimate.h"
@@ -127,6 +129,7 @@ bool vllm_on(const Usable& type, Bytes memory, const Request& request) {
 
 /// What one worker offers of one kind of device.
 struct Offer {
+  std::string worker;
   std::string kind;
   Usable usable;
   Bytes memory;
@@ -140,6 +143,26 @@ std::uint32_t groups_on(const Offer& offer, const estimate::RankEstimate& rank, 
   std::uint32_t groups = static_cast<std::uint32_t>(enough) / tp;
   while (groups > 0 && rank.host_for(groups * tp).high > offer.memory) --groups;
   return groups;
+}
+
+/// Stages on another kind of device on each worker, each giving the same hundredths of itself.
+bool mixed_stages(const std::vector<Offer>& offers, const Request& request, std::uint32_t tp, std::uint32_t pp) {
+  const estimate::RankLayout layout{.tensor_parallel = tp, .pipeline_parallel = pp, .data_parallel = 1};
+  for (std::uint64_t hundredths = 1; hundredths <= 100; ++hundredths) {
+    std::map<std::string, std::uint32_t> most;
+    for (const auto& offer : offers) {
+      const auto rank = estimate::rank_memory(*request.facts, request.settings, layout, offer.usable.traits);
+      REQUIRE(rank.has_value());
+      const Bytes claim(mul_div_ceil(offer.usable.total.value, hundredths, 100));
+      if (claim < rank->device.high) continue;
+      auto& groups = most[offer.worker];
+      groups = std::max(groups, groups_on(offer, *rank, claim, tp));
+    }
+    std::uint32_t groups = 0;
+    for (const auto& [worker, n] : most) groups += n;
+    if (groups >= pp) return true;
+  }
+  return false;
 }
 
 /// Whole groups dealt over all workers, or one group in equal shares.
@@ -160,6 +183,7 @@ bool over_workers(const std::vector<Offer>& offers, const Request& request) {
         for (const auto& offer : offers)
           if (offer.kind == kind.kind) groups += groups_on(offer, *rank, claim, tp);
         if (groups >= pp * dp) return true;
+        if (dp == 1 && pp > 1 && mixed_stages(offers, request, tp, pp)) return true;
         for (std::uint32_t m = 2; pp * dp == 1 && m <= tp; ++m) {
           if (tp % m != 0) continue;
           std::uint32_t able = 0;
@@ -193,7 +217,7 @@ bool brute_force(const FleetSnapshot& snapshot, const Request& request) {
       for (const auto& type : types) {
         if (type.traits.framework != "cuda") continue;
         fits = fits || vllm_on(type, memory, request);
-        offers.push_back({type.traits.framework + std::to_string(type.total.value), type, memory});
+        offers.push_back({entry.worker.id, type.traits.framework + std::to_string(type.total.value), type, memory});
       }
       return;
     }
@@ -227,6 +251,45 @@ TEST_CASE("one replica fits exactly when some subset of devices and some split o
   }
   CHECK(yes > berth::testing::rounds(80));
   CHECK(no > berth::testing::rounds(50));
+}
+
+TEST_CASE("stages lie on unlike devices of several workers exactly when some way of dealing them out fits") {
+  std::uint64_t mixed = 0, no = 0;
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(4 * kSeeds); ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    auto machines = random_machines(rng, {.workers_max = 3, .devices_max = 2, .all_open = true});
+    auto request = plain_request(rng);
+    request.facts = vllm_facts(between(rng, 4, 40) * 512 * kMiB);
+    request.restriction = {};
+    request.restriction.across_workers = true;
+    if (rng.chance(3, 4)) request.restriction.pipeline_parallel = static_cast<std::uint32_t>(between(rng, 2, 3));
+    for (auto& m : machines) {
+      m.occupants.clear();
+      m.worker.memory_total_bytes = Bytes(64 * kGiB);
+      m.worker.devices.clear();
+      const std::uint64_t gib = rng.chance(1, 2) ? 8 : 16;
+      for (std::uint64_t d = rng.chance(1, 4) ? 2 : 1; d > 0; --d) {
+        m.worker.devices.push_back(cuda_device("d" + std::to_string(d), Bytes(gib * kGiB)));
+        if (rng.chance(1, 4)) m.worker.devices.back().memory_used_bytes = Bytes(rng.below(gib * kGiB));
+      }
+    }
+    const auto snapshot = snapshot_of(machines);
+    const bool possible = brute_force(snapshot, request);
+    const auto decision = decide(snapshot, request, Policy{}, catalog());
+    CHECK_MESSAGE((decision.verdict == fleet::Verdict::kFits) == possible, decision.summary);
+    no += possible ? 0 : 1;
+    if (decision.plans.empty()) continue;
+    std::set<std::uint64_t> totals;
+    for (const auto& part : decision.plans.front().workers)
+      for (const auto& id : part.devices)
+        for (const auto& d : snapshot.find(part.worker)->worker.devices)
+          if (d.id == id) totals.insert(d.memory_total_bytes.value);
+    mixed += totals.size() > 1 ? 1 : 0;
+    CHECK(verify(snapshot, request, Policy{}, catalog(), decision.plans.front()).ok);
+  }
+  CHECK(mixed > berth::testing::rounds(10));
+  CHECK(no > berth::testing::rounds(200));
 }
 
 }  // namespace berth::placement

@@ -21,7 +21,8 @@ struct Across::Offer {
   std::uint32_t groups = 0;   // for one shape: how many fit, up to those needed
 };
 
-/// Offers that one replica may be made of: equal devices, one engine version.
+/// Offers that one replica may be made of: one engine version, and equal devices; or, for pipeline stages, devices that
+/// differ from worker to worker.
 struct Across::Kind {
   const fleet::Device* device = nullptr;
   std::string version;
@@ -35,6 +36,11 @@ struct Across::Need {
   const estimate::RankEstimate* rank = nullptr;
   Share share;
   bool uncertain = false;
+  bool mixed = false;  // devices differ: each gives the same share of itself, which holds what a rank needs on all
+
+  [[nodiscard]] Bytes claim_on(const fleet::Device& device) const {
+    return mixed ? share_of(device.memory_total_bytes, Bytes(), share.utilization).claim : share.claim;
+  }
 
   [[nodiscard]] std::uint32_t groups() const { return shape.pipeline * shape.data; }
   [[nodiscard]] Bytes host(std::uint32_t ranks) const {
@@ -59,13 +65,24 @@ void Across::each_shape(const Option& option, const Kind& kind, F&& visit) {
 }
 
 template <class F>
-void Across::each_need(const Ledgers& ledgers, bool uncertain, F&& visit) {
+void Across::each_need(const Ledgers& ledgers, bool uncertain, Mixed mixed, F&& visit) {
   for (std::size_t i = 0; i < context_.options.size(); ++i) {
     const Option& option = context_.options[i];
     if (option.over_workers == OverWorkers::kNo) continue;
-    for (const auto& kind : kinds_of(i, ledgers)) {
+    const auto kinds = kinds_of(i, ledgers);
+    for (const auto& kind : kinds) {
       each_shape(option, kind, [&](const Shape& shape) {
         if (const auto need = need_of(option, kind, shape, uncertain)) visit(option, kind, *need);
+      });
+    }
+    if (mixed == Mixed::kNo || !option.pipeline) continue;
+    for (const auto& group : mixable(kinds)) {
+      Kind all{group.front()->device, group.front()->version, {}, 0};
+      for (const auto* kind : group) all.devices += kind->devices;
+      each_shape(option, all, [&](const Shape& shape) {
+        if (shape.pipeline < 2 || shape.data > 1) return;
+        for (const auto& [kind, need] : mixed_needs(option, group, shape, ledgers, uncertain))
+          visit(option, kind, need);
       });
     }
   }
