@@ -92,6 +92,10 @@ Result<Answer> ask(const Context& context, const CheckFlags& flags, const fleet:
 }
 
 int print(const Context& context, const CheckFlags& flags, const Answer& answer) {
+  if (!answer.operator_flags.empty())
+    context.err(fmt::format(
+        "warning: answered as for an operator: the server takes {} only from a key with the scope operator\n",
+        printable(join(answer.operator_flags, ", "))));
   const auto& d = answer.answer.decision;
   if (flags.output == "text") {
     context.out(render(context.terminal, d, answer.answer.fixes, answer.figures, flags.render()));
@@ -134,8 +138,10 @@ Result<Answer> decide_offline(const fleet::FleetSnapshot& snapshot,
                               const fleet::Request& request,
                               const fleet::Policy& policy) {
   TRY(const auto catalog, wire::embedded_catalog());
-  TRY(const auto canonical, engines::canonical(catalog, request));
+  // Who has the files at hand is nobody that the server knows.
+  TRY(const auto canonical, engines::canonical(catalog, request, {.name = "", .operator_right = true}));
   Answer out;
+  out.operator_flags = engines::unknown_flags(catalog, canonical);
   out.answer.decision = placement::decide(snapshot, canonical, policy, catalog);
   out.answer.fixes = placement::fixes(snapshot, canonical, policy, catalog, out.answer.decision);
   out.figures = Figures::of(snapshot);

@@ -10,6 +10,7 @@ namespace berth::cli {
 struct Answer {
   DecisionAnswer answer;
   Figures figures;
+  std::vector<std::string> operator_flags{};  // what a server would take from an operator only
 };
 
 /// decide() and fixes() with the embedded catalog. Errors: kInvalid when the request cannot be asked.

@@ -21,6 +21,14 @@ namespace berth::engines {
 enum class FlagClass { kAllowed, kOwned, kPath };
 DESCRIBE_ENUM(FlagClass, kAllowed, kOwned, kPath)
 
+/// How the value of a path flag names its files. Several are separated by commas.
+enum class PathForm {
+  kList,        // PATH
+  kScaledList,  // PATH:SCALE
+  kNamedList,   // NAME=PATH
+};
+DESCRIBE_ENUM(PathForm, kList, kScaledList, kNamedList)
+
 enum class FlagType { kBool, kInteger, kNumber, kText, kChoice };
 DESCRIBE_ENUM(FlagType, kBool, kInteger, kNumber, kText, kChoice)
 
@@ -30,13 +38,14 @@ struct Flag {
   std::string negation;              // switches: the spelling that turns it off, "--no-mmap"
   FlagType type = FlagType::kText;
   FlagClass kind = FlagClass::kAllowed;
+  PathForm form = PathForm::kList;  // path flags
   std::optional<double> min;
   std::optional<double> max;
   std::vector<std::string> choices;  // for numbers: words allowed beside them, "auto"
   std::string setting;  // field of fleet::Settings or Restriction that this flag means: "context", "tensor_parallel", …
   std::string doc;      // owned flags: why, the end of "flag X may not be given: …"
 };
-DESCRIBE(Flag, name, aliases, negation, type, kind, min, max, choices, setting, doc);
+DESCRIBE(Flag, name, aliases, negation, type, kind, form, min, max, choices, setting, doc);
 
 /// How a parallel size enters the number of ranks.
 enum class Combine {

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "engines/detail/settings.h"
 #include "engines/detail/words.h"
-#include "engines/launch.h"
+#include "engines/paths.h"
 
 namespace berth::engines {
 namespace {
@@ -41,15 +41,28 @@ Error owned(const Flag& flag, std::string_view given) {
 // Engines that parse with Python's argparse take "--hos" for "--host"; vLLM takes "--config.key" for a part of
 // "--config".
 const Flag* owned_in_disguise(const Engine& engine, std::string_view name) {
-  constexpr std::size_t kShortest = 3;  // "--" and one letter
+  constexpr std::size_t kShortest = 3;  // "--" and one letter, or a dash and two
   name = name.substr(0, name.find('.'));
-  if (name.size() < kShortest || name.substr(0, 2) != "--") return nullptr;
+  if (name.size() < kShortest) return nullptr;
+  const bool is_short = name[1] != '-';
   for (const auto& flag : engine.flags) {
     if (flag.kind != FlagClass::kOwned) continue;
-    for (const auto& spelling : spellings_of(flag))
-      if (std::string_view(spelling).substr(0, name.size()) == name) return &flag;
+    for (const std::string_view spelling : spellings_of(flag)) {
+      if (spelling.substr(0, name.size()) == name) return &flag;
+      // They take "-mx" for "-m x" too.
+      if (is_short && spelling.size() == 2 && name.starts_with(spelling)) return &flag;
+    }
   }
   return nullptr;
+}
+
+// What is glued to a name could be a path: "-L/etc".
+bool is_flag_name(std::string_view name) {
+  const auto fits = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_';
+  };
+  return name.size() > 1 && std::all_of(name.begin(), name.end(), fits) && name.find("..") == std::string_view::npos;
 }
 
 Result<void> check_range(const Flag& flag, std::string_view value, double number) {
@@ -77,15 +90,6 @@ Result<void> check_number(const Flag& flag, const std::string& value) {
   return check_range(flag, value, number);
 }
 
-Result<void> check_path(const Flag& flag, const std::string& value) {
-  // Engines take lists of files with commas: every one of them is a path.
-  for (const auto& path : split(value, ','))
-    if (!is_under(path, {"/"}))
-      return invalid(fmt::format(
-          "flag {} is \"{}\", must be an absolute path without . or .. (several with commas)", flag.name, value));
-  return {};
-}
-
 Result<void> check_value(const Flag& flag, const std::string& value) {
   switch (flag.type) {
     case FlagType::kBool:
@@ -97,7 +101,7 @@ Result<void> check_value(const Flag& flag, const std::string& value) {
       if (std::find(flag.choices.begin(), flag.choices.end(), value) != flag.choices.end()) return {};
       return invalid(fmt::format("flag {} is \"{}\", must be one of {}", flag.name, value, join(flag.choices, ", ")));
     case FlagType::kText:
-      return flag.kind == FlagClass::kPath ? check_path(flag, value) : Result<void>();
+      return {};
   }
   return {};
 }
@@ -128,7 +132,7 @@ class Reader {
     const Flag* flag = find_flag(engine_, given);
     if (flag == nullptr) return unknown(given, std::move(value));
     if (flag->kind == FlagClass::kOwned) return owned(*flag, given);
-    ParsedFlag out{.name = flag->name, .kind = flag->kind, .setting = flag->setting};
+    ParsedFlag out{.name = flag->name, .kind = flag->kind, .form = flag->form, .setting = flag->setting};
     if (flag->type == FlagType::kBool) return read_switch(std::move(out), *flag, given, value);
     if (!value && !done() && is_value(words_[at_])) value = words_[at_++].text;
     if (!value) {
@@ -138,15 +142,22 @@ class Reader {
     TRY_VOID(check_value(*flag, *value));
     out.value = std::move(*value);
     out.has_value = true;
+    TRY_VOID(pieces(out).map([](const auto&) {}));
     return out;
   }
 
  private:
   Result<ParsedFlag> unknown(const std::string& name, std::optional<std::string> value) {
     if (const Flag* hidden = owned_in_disguise(engine_, name)) return owned(*hidden, name);
+    if (!is_flag_name(name))
+      return invalid(
+          fmt::format("\"{}\" is no flag: letters, digits, '-' and '.' after one or two dashes; a value "
+                      "stands after '=' or a space",
+                      printable(name)));
     if (!value && !done() && is_value(words_[at_])) value = words_[at_++].text;
     ParsedFlag out{.name = name, .has_value = value.has_value(), .known = false};
     out.value = value.value_or("");
+    TRY_VOID(pieces(out).map([](const auto&) {}));
     return out;
   }
 
@@ -192,6 +203,16 @@ Result<std::vector<ParsedFlag>> parse_flags(const Engine& engine, const std::vec
   std::vector<ParsedFlag> out;
   out.reserve(by_name.size());
   for (auto& [name, flag] : by_name) out.push_back(std::move(flag));
+  return out;
+}
+
+std::vector<std::string> unknown_flags(const Engine& engine, const std::vector<std::string>& flags) {
+  std::vector<std::string> out;
+  if (flags.empty()) return out;
+  const auto parsed = parse_flags(engine, flags);
+  if (!parsed) return out;
+  for (const auto& flag : *parsed)
+    if (!flag.known) out.push_back(flag.name);
   return out;
 }
 

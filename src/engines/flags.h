@@ -28,18 +28,21 @@ struct ParsedFlag {
   bool off = false;  // a switch that is turned off: by its negation, or by "=false"
   bool known = true;
   FlagClass kind = FlagClass::kAllowed;
+  PathForm form = PathForm::kList;
   std::string setting;
 };
 
-/// Splits, resolves aliases, checks types and ranges; values of path flags must be absolute and free of "..". Result
-/// sorted by name, the last of duplicates wins. Flags that the catalog does not know come back with known = false; one
-/// that could be read as the abbreviation of an owned flag is refused like it.
+/// Splits, resolves aliases, checks types and ranges; paths in values must be absolute and free of ".." (paths.h).
+/// Result sorted by name, the last of duplicates wins. Flags that the catalog does not know come back with known =
+/// false; one that could be read as the abbreviation of an owned flag is refused like it.
 /// Errors: kInvalid naming flag, value and what is allowed; kForbidden for a flag that berth owns; kTooLarge.
 Result<std::vector<ParsedFlag>> parse_flags(const Engine& engine, const std::vector<std::string>& flags);
 
 /// The flag as one entry of settings.flags: "--name=value", "--name", or its negation. Empty for a switch that is off
 /// and has none. parse_flags of it gives `flag` again.
 std::string flag_text(const Engine& engine, const ParsedFlag& flag);
+/// Names of those flags that the catalog does not know, sorted; empty as well for flags that parse_flags refuses.
+std::vector<std::string> unknown_flags(const Engine& engine, const std::vector<std::string>& flags);
 /// The flag with that canonical name, alias or negation ('_' counts as '-' in long names); null when unknown.
 const Flag* find_flag(const Engine& engine, std::string_view spelling);
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engines/paths.h"
 #include "engines/testing.h"
 
 namespace berth::engines {
@@ -94,7 +95,8 @@ TEST_CASE("a flag that berth owns is forbidden in every spelling, with a reason"
                            "--api x",
                            "--por=1",
                            "--r a:1",
-                           "--rpc.x a"})
+                           "--rpc.x a",
+                           "-ok/x"})
     CHECK_MESSAGE(refusal({text}).code == Code::kForbidden, text);
   CHECK(refusal({"-np", "--host"}).code == Code::kInvalid);
 }
@@ -108,6 +110,59 @@ TEST_CASE("an unknown flag comes back as unknown with its value") {
   CHECK(!(*parsed)[0].known);
   CHECK((*parsed)[1].value == "-x");
   CHECK((*parsed)[2].value == "7");
+}
+
+TEST_CASE("a value of an unknown flag that looks like a path must be one that can be judged") {
+  for (const char* text : {"--novel ../a",
+                           "--novel=a/../b",
+                           "--novel ~/a",
+                           "--novel=~root",
+                           "--novel=file:///models/a",
+                           "--novel=FILE:/models/a",
+                           "--novel=x=../a",
+                           "--novel=a,/models/../b",
+                           R"(--novel={"path":"/models/../b"})",
+                           "--novel=@/models/./b",
+                           "-L/etc/shadow",
+                           "--novel/../x 1"})
+    CHECK_MESSAGE(refusal({text}).code == Code::kInvalid, text);
+  CHECK(refusal({"--novel ../a"}).message ==
+        "flag --novel is \"../a\": it looks like a path, which must be absolute and without ~, . or ..");
+  for (const char* text : {"--novel=a..b", "--novel=http://a/../b", "--novel=1/2", "--novel=/models/a"})
+    CHECK_MESSAGE(parse_flags(toy_engine(), {text}).has_value(), text);
+  const auto paths = flag_paths(toy_engine(), {R"(--novel=[/a,"/b":HTTP://x/y,x:/c@/d] --lora=/e,/f --mlock)"});
+  REQUIRE(paths.has_value());
+  std::string all;
+  for (const auto& [flag, path] : *paths) all += flag + path + " ";
+  CHECK(all == "--lora/e --lora/f --novel/a --novel/b --novel/c --novel/d ");
+}
+
+TEST_CASE("path flags have a form: files with scales, files with names") {
+  Engine engine = toy_engine();
+  Flag scaled = testing::flag("--lora-scaled", {}, FlagType::kText);
+  scaled.kind = FlagClass::kPath;
+  scaled.form = PathForm::kScaledList;
+  Flag named = testing::flag("--modules", {}, FlagType::kText);
+  named.kind = FlagClass::kPath;
+  named.form = PathForm::kNamedList;
+  engine.flags.push_back(scaled);
+  engine.flags.push_back(named);
+  const auto paths = flag_paths(engine, {"--lora_scaled /a:0.5,/b:-1 --modules=x=/c,y=/d"});
+  REQUIRE(paths.has_value());
+  std::string all;
+  for (const auto& [flag, path] : *paths) all += path;
+  CHECK(all == "/a/b/c/d");
+  for (const char* text : {"--lora-scaled /a",
+                           "--lora-scaled /a 0.5",
+                           "--lora-scaled /a:x",
+                           "--lora-scaled /a:1:2",
+                           "--lora-scaled a:1",
+                           "--lora-scaled /a:1,/../b:1",
+                           "--modules=/c",
+                           "--modules==/c",
+                           "--modules=x=c",
+                           "--lora='/a\"b'"})
+    CHECK_MESSAGE(parse_flags(engine, {text}).error().code == Code::kInvalid, text);
 }
 
 TEST_CASE("line breaks, NUL, other control characters, bad UTF-8 and too much text are refused") {

@@ -8,6 +8,7 @@
 #include "engines/detail/settings.h"
 #include "engines/detail/words.h"
 #include "engines/flags.h"
+#include "engines/paths.h"
 
 namespace berth::engines {
 namespace {
@@ -102,13 +103,13 @@ Result<void> check_user_flag(const ParsedFlag& flag, const LaunchPlace& place) {
     return invalid(fmt::format("flag {} means the setting {}, which the plan has already: it must not be given again",
                                flag.name,
                                flag.setting));
-  if (flag.kind != FlagClass::kPath) return {};
-  for (const auto& path : split(flag.value, ','))
-    if (!is_under(path, place.path_roots))
+  TRY(const auto parts, pieces(flag));
+  for (const auto& piece : parts)
+    if (piece.path && !is_under(piece.text, place.path_roots))
       return fail(Code::kForbidden,
                   fmt::format("flag {}: {} is outside the folders that engines may read ({})",
                               flag.name,
-                              path,
+                              piece.text,
                               place.path_roots.empty() ? "none" : join(place.path_roots, ", ")));
   return {};
 }
@@ -162,23 +163,6 @@ void add_user_flag(const Engine& engine, const ParsedFlag& flag, std::vector<std
 
 }  // namespace
 
-bool is_under(std::string_view path, const std::vector<std::string>& roots) {
-  const auto clean = [](std::string_view p) {
-    if (p.empty() || p[0] != '/') return false;
-    for (const auto& part : split(p.substr(1), '/'))
-      if (part == "." || part == "..") return false;
-    return true;
-  };
-  if (!clean(path)) return false;
-  for (std::string_view root : roots) {
-    if (!clean(root)) continue;
-    while (!root.empty() && root.back() == '/') root.remove_suffix(1);
-    if (path.substr(0, root.size()) != root) continue;
-    if (path.size() == root.size() || path[root.size()] == '/') return true;
-  }
-  return false;
-}
-
 Result<LaunchSpec> launch(const Engine& engine,
                           const fleet::Plan& plan,
                           const fleet::PlanWorker& part,
@@ -186,8 +170,11 @@ Result<LaunchSpec> launch(const Engine& engine,
                           const std::string& task,
                           const LaunchPlace& place) {
   TRY_VOID(check_place(engine, part, place));
-  TRY(const auto user, parse_flags(engine, plan.settings.flags));
-  for (const auto& flag : user) TRY_VOID(check_user_flag(flag, place));
+  TRY(auto user, parse_flags(engine, plan.settings.flags));
+  for (auto& flag : user) {
+    TRY_VOID(check_user_flag(flag, place));
+    TRY(flag.value, with_real_paths(flag, place.real_paths));
+  }
   TRY_VOID(check_environment(engine, plan.settings.env));
 
   const Values values = values_of(engine.recipe, plan, part, place);

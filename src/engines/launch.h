@@ -31,7 +31,8 @@ struct LaunchPlace {
   std::uint32_t threads = 1;
   std::string pooling = "mean";                       // of embeddings; empty when the model file states its own
   std::map<std::string, std::string> device_indices;  // id → place in the driver's list now, for devices_by_index
-  std::vector<std::string> path_roots;                // path flags must lie under one of these
+  std::vector<std::string> path_roots;                // paths in flags must lie under one of these
+  std::map<std::string, std::string> real_paths;      // path in a flag → what was opened for it beneath its root
 };
 
 struct LaunchSpec {
@@ -43,7 +44,7 @@ struct LaunchSpec {
 /// recipe's. Nothing is quoted or split: what a value holds reaches the engine as it is. Visible devices are always
 /// set, to nothing for a plan without devices, so that an engine never takes one that it did not claim. Errors:
 /// kInvalid for a flag or variable that is not allowed, naming it, and for a line break or NUL anywhere; kForbidden for
-/// an owned one, a variable that is never allowed, and a path outside the roots.
+/// an owned one, a variable that is never allowed, and a path that is outside the roots or was not opened.
 Result<LaunchSpec> launch(const Engine& engine,
                           const fleet::Plan& plan,
                           const fleet::PlanWorker& part,
@@ -57,10 +58,6 @@ Result<void> check_environment(const Engine& engine, const std::map<std::string,
 /// True for variables that change what code a process runs or where it finds it (LD_PRELOAD, PYTHONPATH, PATH, …), and
 /// for those by which an engine takes flags that berth owns. No catalog can allow them.
 bool never_allowed(std::string_view variable);
-
-/// True when `path` is absolute, without "." or ".." components, and equal to or below one of `roots`. Lexical: links
-/// are the worker's to check when it opens the file.
-bool is_under(std::string_view path, const std::vector<std::string>& roots);
 
 /// Names that recipes may use between braces, and conditions that Argument::when may hold.
 bool is_placeholder(std::string_view name);

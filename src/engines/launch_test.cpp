@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 
+#include "engines/paths.h"
 #include "engines/testing.h"
 
 namespace berth::engines {
@@ -159,7 +160,13 @@ TEST_CASE("path flags must lie under a root") {
   for (const char* good :
        {"--lora=/models/a.gguf", "--lora /var/lib/berth/files/x/y.gguf", "--lora=/models/a,/models/b"}) {
     c.plan.settings.flags = {good};
-    CHECK_MESSAGE(c.run().has_value(), good);
+    CHECK_MESSAGE(c.refusal().code == Code::kForbidden, "not opened: ", good);
+    for (const char* path : {"/models/a.gguf", "/var/lib/berth/files/x/y.gguf", "/models/a", "/models/b"})
+      c.place.real_paths[path] = std::string("/real") + path;
+    const auto spec = c.run();
+    REQUIRE_MESSAGE(spec.has_value(), good);
+    CHECK(spec->argv.back().starts_with("/real/"));
+    c.place.real_paths.clear();
   }
   for (const char* bad :
        {"--lora=/etc/shadow", "--lora=/modelsx/a", "--lora=/models/a,/etc/shadow", "--lora=/var/lib/berth"}) {
@@ -168,11 +175,28 @@ TEST_CASE("path flags must lie under a root") {
   }
   c.plan.settings.flags = {"--lora=/models/../etc/shadow"};
   CHECK(c.refusal().code == Code::kInvalid);
+  c.plan.settings.flags = {"--lora=/models/a"};
+  c.place.real_paths = {{"/models/a", "/models/x,/etc/shadow"}};
+  CHECK(c.refusal().code == Code::kForbidden);
   CHECK(is_under("/models", {"/models"}));
   CHECK(is_under("/a/b", {"/"}));
   CHECK(!is_under("/a/b", {}));
   CHECK(!is_under("/a/b", {"a"}));
   CHECK(!is_under("a/b", {"/"}));
+}
+
+TEST_CASE("paths in the value of an unknown flag must lie under a root and be opened, too") {
+  Case c;
+  c.plan.settings.flags = {"--novel=a:/models/a,b"};
+  c.place.real_paths = {{"/models/a", "/models/real"}};
+  const auto spec = c.run();
+  REQUIRE(spec.has_value());
+  CHECK(spec->argv.back() == "a:/models/real,b");
+  c.place.real_paths.clear();
+  CHECK(c.refusal().code == Code::kForbidden);
+  c.plan.settings.flags = {"--novel=/etc/shadow"};
+  c.place.real_paths = {{"/etc/shadow", "/etc/shadow"}};
+  CHECK(c.refusal().code == Code::kForbidden);
 }
 
 TEST_CASE("variables pass an allow-list, and some never pass") {

@@ -49,12 +49,37 @@ Result<void> check_kv_type(const EngineCatalog& catalog, const std::optional<std
                              join(std::vector<std::string>(known.begin(), known.end()), ", ")));
 }
 
+/// What nobody typed is passed on for those only who may do so.
+Result<void> check_unknown(const Engine& engine, const std::vector<std::string>& flags, const Caller& caller) {
+  if (caller.operator_right) return {};
+  const auto unknown = unknown_flags(engine, flags);
+  if (unknown.empty()) return {};
+  std::vector<std::string> offered;
+  for (const auto& flag : engine.flags)
+    if (flag.kind != FlagClass::kOwned) offered.push_back(flag.name);
+  const auto near = nearest(unknown.front(), offered);
+  return fail(Code::kForbidden,
+              fmt::format("settings.flags: {} is no flag of {} that berth knows{}; one that it does not know needs a "
+                          "key with the scope operator{}",
+                          printable(unknown.front()),
+                          engine.title,
+                          near ? fmt::format(": did you mean {}?", *near) : "",
+                          caller.name.empty() ? "" : fmt::format(", which \"{}\" lacks", printable(caller.name))));
+}
+
 }  // namespace
 
-Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request request) {
+std::vector<std::string> unknown_flags(const EngineCatalog& catalog, const fleet::Request& request) {
+  const auto& id = request.restriction.engine;
+  const auto* engine = id ? catalog.find(*id) : nullptr;
+  return engine == nullptr ? std::vector<std::string>() : unknown_flags(*engine, request.settings.flags);
+}
+
+Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request request, const Caller& caller) {
   if (!request.settings.flags.empty()) {
     TRY(const auto* engine, engine_of(catalog, request, "settings.flags"));
     TRY(request, absorb_flags(*engine, std::move(request)));
+    TRY_VOID(check_unknown(*engine, request.settings.flags, caller));
   }
   for (const auto* size : detail::kept_settings()) {
     if (!(request.restriction.*size->kept)) continue;

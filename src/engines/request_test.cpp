@@ -59,6 +59,26 @@ TEST_CASE("a flag or variable that may not be given is refused by name before an
   CHECK(refusal(both) == "flag --ctx-size is 1024, but settings.context is 2048: give one of them");
 }
 
+TEST_CASE("a flag that the catalog does not know is for operators, and is told by name") {
+  const auto request = asked({"--mlok --novel=7"});
+  CHECK(canonical(toy_catalog(), request).error() ==
+        Error{Code::kForbidden,
+              "settings.flags: --mlok is no flag of Toy that berth knows: did you mean --mlock?; one that it does not "
+              "know needs a key with the scope operator"});
+  const auto refused = canonical(toy_catalog(), asked({"--novel"}), {.name = "ci", .operator_right = false});
+  CHECK(refused.error().message ==
+        "settings.flags: --novel is no flag of Toy that berth knows; one that it does not know needs a key with the "
+        "scope operator, which \"ci\" lacks");
+  const auto taken = canonical(toy_catalog(), request, {.name = "ops", .operator_right = true});
+  REQUIRE(taken.has_value());
+  CHECK(taken->settings.flags == std::vector<std::string>{"--mlok", "--novel=7"});
+  CHECK(unknown_flags(toy_catalog(), *taken) == std::vector<std::string>{"--mlok", "--novel"});
+  CHECK(unknown_flags(toy_catalog(), asked({"--mlock"})).empty());
+  for (const char* text : {"--novel=../x", "--novel=~/x", "--novel=file:/models/a"})
+    CHECK(canonical(toy_catalog(), asked({text}), {.name = "ops", .operator_right = true}).error().code ==
+          Code::kInvalid);
+}
+
 TEST_CASE("flags and variables without their engine are refused with the engines that there are") {
   auto request = asked({"-c 1024"});
   request.restriction.engine.reset();

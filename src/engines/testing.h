@@ -57,6 +57,7 @@ inline std::vector<Flag> toy_flags() {
           lora,
           flag("--chat-template", {}, FlagType::kText),
           flag("--threads", {"-t"}, FlagType::kInteger),
+          owned("--output", {"-o"}, "engines write no files"),
           owned("--host", {}, "engines listen on 127.0.0.1 only"),
           owned("--port", {}, "the worker picks a free one"),
           owned("--api-key", {}, "each instance has its own key"),

@@ -82,6 +82,8 @@ Result<void> check_flag(const Flag& flag, std::size_t i, std::set<std::string>& 
     return invalid(fmt::format("{} is {}, must be at most max {}", at("flags", i, "min"), *flag.min, *flag.max));
   if (flag.kind == FlagClass::kPath && flag.type != FlagType::kText)
     return invalid(at("flags", i, "type") + " of a path must be text");
+  if (flag.kind != FlagClass::kPath && flag.form != PathForm::kList)
+    return invalid(at("flags", i, "form") + " needs kind path");
   if (flag.kind == FlagClass::kOwned && flag.doc.empty())
     return invalid(at("flags", i, "doc") + " is empty: an owned flag says why it is refused");
   if (flag.setting.empty()) return {};

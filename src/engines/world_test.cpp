@@ -44,7 +44,7 @@ Result<World> world(const Engine& engine, std::vector<std::string> flags) {
   fleet::Request request;
   request.restriction.engine = engine.id;
   request.settings.flags = std::move(flags);
-  auto whole = canonical({{engine}}, std::move(request));
+  auto whole = canonical({{engine}}, std::move(request), {.name = "", .operator_right = true});
   if (!whole) return std::move(whole).error();
   return world_of(engine, whole->restriction, whole->settings.flags);
 }
@@ -89,7 +89,7 @@ TEST_CASE("the same flags on one line or on many, as flags or as fields, are the
   fields.restriction.data_parallel = 2;
   fields.restriction.data_parallel_local = 1;
   fields.settings.flags = {"--headless"};
-  const auto whole = canonical({{engine}}, fields);
+  const auto whole = canonical({{engine}}, fields, {.name = "", .operator_right = true});
   REQUIRE(whole);
   CHECK(one == *world_of(engine, whole->restriction, whole->settings.flags));
 }

@@ -278,7 +278,7 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.settings.cpu_offload = model.cpu_offloading.value_or(true);
   TRY(out.restriction, to_restriction(c));
   out.settings.flags = model.backend_parameters;
-  return engines::canonical(catalog, std::move(out));
+  return engines::canonical(catalog, std::move(out), {.name = "", .operator_right = true});
 }
 
 /// An engine that berth does not have is rejected everywhere, whatever the case is about; that says something only of

@@ -56,9 +56,54 @@ TEST_CASE("paths outside the roots are forbidden, whichever way they lead out") 
     REQUIRE_FALSE(got.has_value());
     CHECK(got.error().code == Code::kForbidden);
   }
-  CHECK_FALSE(open_beneath(folder.path("models"), "../secret").has_value());
-  CHECK_FALSE(open_beneath(folder.path("models"), "out").has_value());
-  CHECK(open_beneath(folder.path("models"), "a.gguf").has_value());
+}
+
+TEST_CASE("what an engine opens with a model may not lead out either") {
+  const testing::Folder folder;
+  folder.write("secret", "x");
+  folder.write("blobs/b", "12345");
+  folder.write("m/config.json", "1");
+  folder.link("m/w.safetensors", folder.path("blobs/b"));
+  folder.write("s/x-00001-of-00002.gguf", "123");
+  folder.write("s/x-00002-of-00002.gguf", "1234");
+  folder.write("t/x-00001-of-00002.gguf", "123");
+  folder.link("t/x-00002-of-00002.gguf", folder.path("secret"));
+  const auto size = [&](const std::string& path, const std::string& root) {
+    const auto got = resolve_model(local(folder.path(path)), {folder.path(root)});
+    return got ? std::to_string(got->size_bytes.value) : std::to_string(static_cast<int>(got.error().code));
+  };
+  const std::string forbidden = std::to_string(static_cast<int>(Code::kForbidden));
+  CHECK(size("m", "") == "6");
+  CHECK(size("m", "m") == forbidden);
+  CHECK(size("s/x-00001-of-00002.gguf", "s") == "7");
+  CHECK(size("t/x-00001-of-00002.gguf", "t") == forbidden);
+}
+
+TEST_CASE("a path in a flag is what was opened for it beneath a root, or refused with the flag") {
+  const testing::Folder folder;
+  folder.write("models/a.gguf", "x");
+  folder.write("models/deep/b.gguf", "x");
+  folder.write("secret", "x");
+  folder.link("models/in", folder.path("models/deep"));
+  folder.link("models/out", folder.path("secret"));
+  folder.link("models/up", folder.path(""));
+  const std::vector<std::string> roots{folder.path("models")};
+  const auto resolve = [&](const std::string& path) { return resolve_flag_paths({{"--lora", path}}, roots); };
+  const auto linked = resolve(folder.path("models/in/b.gguf"));
+  REQUIRE(linked.has_value());
+  const auto direct = resolve(folder.path("models/deep/b.gguf"));
+  REQUIRE(direct.has_value());
+  CHECK(linked->begin()->second == direct->begin()->second);
+  for (const std::string bad : {"models/out", "models/up/secret", "secret"}) {
+    CAPTURE(bad);
+    const auto got = resolve(folder.path(bad));
+    REQUIRE_FALSE(got.has_value());
+    CHECK(got.error().code == Code::kForbidden);
+    CHECK(got.error().message.starts_with("flag --lora: "));
+  }
+  CHECK(resolve(folder.path("models/none")).error().code == Code::kNotFound);
+  CHECK(resolve(folder.path("models/../secret")).error().code == Code::kInvalid);
+  CHECK(resolve_flag_paths({{"--lora", folder.path("models/a.gguf")}}, {}).error().code == Code::kForbidden);
 }
 
 TEST_CASE("a FIFO, a device and a relative path are not models") {

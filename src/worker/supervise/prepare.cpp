@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "engines/paths.h"
 #include "worker/files/resolve.h"
 #include "worker/supervise/supervisor_impl.h"
 
@@ -136,6 +137,8 @@ Result<engines::LaunchSpec> Supervisor::Impl::command(Instance& instance,
   const Result<Usage>& now = look();
   const std::string framework = now.has_value() ? framework_of(part, *now) : "";
   if (options.launch) return options.launch(*engine, spec.plan, part, framework, spec.task, place);
+  TRY(const auto paths, engines::flag_paths(*engine, spec.plan.settings.flags));
+  TRY(place.real_paths, resolve_flag_paths(paths, options.model_roots));
   return engines::launch(*engine, spec.plan, part, framework, spec.task, place);
 }
 

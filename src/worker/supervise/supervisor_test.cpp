@@ -44,6 +44,33 @@ TEST_CASE("an instance is ready only after a real answer, and is routed only the
   CHECK(machine.supervisor->reports(false).front().secret.empty());
 }
 
+TEST_CASE("a path in a flag that leads out through a link keeps the engine from starting") {
+  Machine machine;
+  machine.options.launch = nullptr;
+  engines::Engine& engine = machine.catalog.engines.front();
+  engines::Flag lora;
+  lora.name = "--lora";
+  lora.kind = engines::FlagClass::kPath;
+  engine.flags = {lora};
+  engine.recipe.arguments = {{"", {"-c", "echo \"$0 $@\"; exec sleep 600"}}};
+  machine.folder.write("models/deep/a.gguf", "x");
+  machine.folder.write("secret", "x");
+  machine.folder.link("models/in", machine.folder.path("models/deep"));
+  machine.folder.link("models/out", machine.folder.path("secret"));
+  machine.restart();
+  auto leads_out = machine.desired("i1", "--lora=" + machine.folder.path("models/out"));
+  REQUIRE(machine.supervisor->apply(leads_out, machine.clock.now()));
+  REQUIRE(machine.until_state("i1", InstanceState::kFailed));
+  CHECK(has(machine.report("i1").status.message, "flag --lora: "));
+  CHECK(has(machine.report("i1").status.message, "leads out of the folders that engines may read"));
+  CHECK_FALSE(machine.report("i1").status.pid.has_value());
+  const auto stays = machine.desired("i2", "--lora=" + machine.folder.path("models/in/a.gguf"));
+  REQUIRE(machine.supervisor->apply(stays, machine.clock.now()));
+  REQUIRE(machine.until_state("i2", InstanceState::kStarting));
+  CHECK(testing::eventually(
+      [&] { return has(machine.log("i2"), "--lora " + machine.folder.path("models/deep/a.gguf")); }));
+}
+
 TEST_CASE("a killed engine is failed with its signal and comes back after the back-off") {
   Machine machine;
   machine.restart();
