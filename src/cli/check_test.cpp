@@ -53,6 +53,24 @@ TEST_CASE("the seed case says no with exit 8, the reason, and both fixes") {
   CHECK(holds(got.out, "2. bring worker linux-gpu-01 back to ready"));
 }
 
+TEST_CASE("an offline answer about a flag that berth does not know is an operator's, and says so") {
+  const Scratch scratch;
+  const std::string gguf = std::filesystem::absolute("tests/data/metadata/qwen3-0.6b.gguf").string();
+  const auto check = [&](const std::string& flags) {
+    const std::string file =
+        scratch.write("m.yaml",
+                      "name: m\nmodel: m\nsource: {kind: local, path: " + gguf + "}\nfacts_from: {gguf: " + gguf +
+                          "}\nrestriction: {engine: llama.cpp}\nsettings: {flags: [" + flags + "]}\n");
+    return invoke({"check", "--fleet", kFleet, "-f", file, "--metadata-only"});
+  };
+  const auto got = check("--samplers=top_k");
+  CHECK(got.err ==
+        "warning: answered as for an operator: the server takes --samplers only from a key with the scope operator\n");
+  CHECK(holds(got.out, "llama.cpp gets --samplers, which berth does not know"));
+  CHECK(check("--mlock").err.empty());
+  CHECK(holds(check("--samplers=../x").err, "it looks like a path"));
+}
+
 TEST_CASE("the same question by hand on the Mac has the same lines about the Mac") {
   const auto automatic = invoke({"check", "--fleet", kFleet, "-f", kModel});
   const auto manual = invoke({"check", "--fleet", kFleet, "-f", "examples/seed/deployment-on-mac.yaml"});

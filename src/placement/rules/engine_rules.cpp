@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "engines/flags.h"
 
 namespace berth::placement {
 namespace {
@@ -56,6 +57,8 @@ RuleOutcome request_rule(const StaticInput& in, RowState&) {
   if (!engine.supported) return RuleOutcome::reject(Reason::kEngineUnsupported, {{"engine", engine.title}});
   if (!holds(engine.tasks, in.context.request.task))
     return RuleOutcome::reject(Reason::kTaskUnsupported, {{"engine", engine.title}, {"task", in.context.request.task}});
+  if (const auto unknown = engines::unknown_flags(engine, in.context.request.settings.flags); !unknown.empty())
+    return RuleOutcome::warn(Reason::kFlagUnknown, {{"engine", engine.title}, {"flags", join(unknown, ", ")}});
   return RuleOutcome::pass();
 }
 
@@ -213,31 +216,74 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
   return RuleOutcome::pass();
 }
 
+/// What the worker has of the engine that was asked for. A version counts only where the request pins one.
+enum class Present { kYes, kVersionUntold, kOtherVersion, kNo };
+
+Present present(const StaticInput& in) {
+  const auto& pinned = in.context.request.restriction.engine_version;
+  Present best = Present::kNo;
+  for (const auto& have : *in.entry.worker.engines) {
+    if (have.engine != in.option.engine->id) continue;
+    if (!pinned || have.version == *pinned) return Present::kYes;
+    if (have.version.empty())
+      best = Present::kVersionUntold;
+    else if (best == Present::kNo)
+      best = Present::kOtherVersion;
+  }
+  return best;
+}
+
+std::string versions_on(const fleet::Worker& worker, const std::string& engine) {
+  std::vector<std::string> out;
+  for (const auto& have : *worker.engines)
+    if (have.engine == engine && !have.version.empty()) out.push_back(have.version);
+  return join(out, ", ");
+}
+
+/// The row by which it would be installed; null with `why` when there is none.
+const SupportRow* install_row(const StaticInput& in, const RowState& state, std::string& why) {
+  const Engine& engine = *in.option.engine;
+  const bool allowed = in.context.policy.allow_install;
+  const auto& pinned = in.context.request.restriction.engine_version;
+  why = allowed ? "there is no package for this system" : "the policy forbids it";
+  if (allowed && pinned && !holds(engine.versions, *pinned)) {
+    why = "the catalog has no package of that version";
+    return nullptr;
+  }
+  for (const auto* row : state.rows) {
+    if (!allowed || row->install.empty()) continue;
+    if (row->install != "container" || in.entry.worker.container_runtime) return row;
+    why = "it has no container runtime";
+  }
+  return nullptr;
+}
+
 RuleOutcome engine_present(const StaticInput& in, RowState& state) {
   const auto& worker = in.entry.worker;
-  const std::string& title = in.option.engine->title;
-  if (worker.engines) {
-    for (const auto& have : *worker.engines)
-      if (have.engine == in.option.engine->id) return RuleOutcome::pass();
-  } else if (!in.context.snapshot.carries("engines") || worker.simulated) {
+  const Engine& engine = *in.option.engine;
+  if (!worker.engines && (!in.context.snapshot.carries("engines") || worker.simulated))
     return RuleOutcome::source_lacks();
-  }
-  std::string why = in.context.policy.allow_install ? "there is no package for this system" : "the policy forbids it";
-  if (const auto& programs = in.option.engine->recipe.programs; !programs.empty() && !worker.simulated)
-    why += fmt::format("; put {} on the worker's PATH, or start the worker with --launcher-dir", programs.front());
-  for (const auto* row : state.rows) {
-    if (!in.context.policy.allow_install || row->install.empty()) continue;
-    if (row->install == "container" && !worker.container_runtime) {
-      why = "it has no container runtime";
-      continue;
-    }
+  const Present there = worker.engines ? present(in) : Present::kNo;
+  if (there == Present::kYes) return RuleOutcome::pass();
+  std::string why;
+  if (const auto* row = install_row(in, state, why)) {
     state.install_bytes = row->install_bytes;
-    auto outcome = RuleOutcome::warn(Reason::kEngineWillInstall,
-                                     {{"engine", title}, {"how", row->install}, {"size", human(row->install_bytes)}});
+    auto outcome =
+        RuleOutcome::warn(Reason::kEngineWillInstall,
+                          {{"engine", engine.title}, {"how", row->install}, {"size", human(row->install_bytes)}});
     outcome.outcome = Outcome::kPass;  // a pass that says something
     return outcome;
   }
-  return RuleOutcome::reject(Reason::kEngineAbsent, {{"engine", title}, {"why", why}});
+  const std::string version = in.context.request.restriction.engine_version.value_or("");
+  if (there == Present::kVersionUntold)
+    return RuleOutcome::unknown(Reason::kEngineVersionUntold, {{"engine", engine.title}, {"version", version}});
+  if (there == Present::kOtherVersion)
+    return RuleOutcome::reject(
+        Reason::kEngineVersionAbsent,
+        {{"engine", engine.title}, {"version", version}, {"has", versions_on(worker, engine.id)}, {"why", why}});
+  if (const auto& programs = engine.recipe.programs; !programs.empty() && !worker.simulated)
+    why += fmt::format("; put {} on the worker's PATH, or start the worker with --launcher-dir", programs.front());
+  return RuleOutcome::reject(Reason::kEngineAbsent, {{"engine", engine.title}, {"why", why}});
 }
 
 RuleOutcome health(const StaticInput& in, RowState&) {
