@@ -27,7 +27,7 @@ std::string random_text(std::size_t bytes) {
 constexpr std::size_t kSweptMax = 32;  // expired keys that go with one new one
 
 bool known_scope(const std::string& scope) {
-  return scope == kScopeManagement || scope == kScopeInference || scope == kScopeJoin;
+  return scope == kScopeManagement || scope == kScopeInference || scope == kScopeJoin || scope == kScopeOperator;
 }
 
 struct Entry {
@@ -127,10 +127,10 @@ std::optional<Principal> Auth::check(std::string_view presented) const {
 Result<NewKey> Auth::create(const std::string& name, std::vector<std::string> scopes, std::optional<Duration> lives) {
   if (!is_name(name))
     return invalid(fmt::format("name \"{}\" must be 1 to 63 of a-z, 0-9, '-', '.', '_'", printable(name)));
-  if (scopes.empty()) return invalid("scopes is empty, must name management, inference or join");
+  if (scopes.empty()) return invalid("scopes is empty, must name management, operator, inference or join");
   for (const auto& scope : scopes)
     if (!known_scope(scope))
-      return invalid(fmt::format("scopes: \"{}\" must be management, inference or join", printable(scope)));
+      return invalid(fmt::format("scopes: \"{}\" must be management, operator, inference or join", printable(scope)));
   NewKey fresh{.id = random_text(9), .name = name, .key = fresh_key("bk"), .expires_at = std::nullopt};
   const Time now = state_->clock.now();
   if (lives) fresh.expires_at = now + *lives;
@@ -221,7 +221,8 @@ Result<NewKey> Auth::login(std::string_view password) {
   if (!right) return fail(Code::kUnauthenticated, "wrong password");
   std::string name = "login-" + to_lower(random_text(6));
   std::replace(name.begin(), name.end(), '_', '-');
-  return create(name, {std::string(kScopeManagement), std::string(kScopeInference)}, kLoginKeyLives);
+  return create(
+      name, {std::string(kScopeManagement), std::string(kScopeOperator), std::string(kScopeInference)}, kLoginKeyLives);
 }
 
 }  // namespace berth::api

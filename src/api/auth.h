@@ -18,6 +18,8 @@ namespace berth::api {
 constexpr std::string_view kScopeManagement = "management";
 constexpr std::string_view kScopeInference = "inference";
 constexpr std::string_view kScopeJoin = "join";
+/// Beside management: engine flags that berth does not know, and keys of this scope.
+constexpr std::string_view kScopeOperator = "operator";
 /// argon2id: 19 MiB, two passes (DESIGN §6).
 constexpr std::size_t kPasswordMemoryBytes = 19ULL * 1024 * 1024;
 constexpr unsigned long long kPasswordPasses = 2;

@@ -184,7 +184,7 @@ Result<void> check_spec(std::size_t index, const ModelSpecV06& spec) {
       fmt::format("{} is \"{}\", must be one of {}", at("source"), printable(spec.source), join(names, ", ")));
 }
 
-EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec) {
+EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec, const engines::Caller& caller) {
   EvaluationResult out;
   const auto view = d.reconciler.view();
   const auto refused = [&out](const Error& error) {
@@ -196,7 +196,7 @@ EvaluationResult evaluate(const RouteDeps& d, const ModelSpecV06& spec) {
   auto facts = facts_here(d, "local_path", asked);
   if (!facts) return refused(facts.error());
   if (auto& known = *facts) asked.facts = std::move(*known);
-  auto request = d.reconciler.canonical(std::move(asked));
+  auto request = d.reconciler.canonical(std::move(asked), caller);
   if (!request) return refused(request.error());
   const auto decision = d.reconciler.decide(*request);
   out.compatible = decision.verdict == fleet::Verdict::kFits;
@@ -235,7 +235,7 @@ Route evaluation_route(RouteDeps deps) {
         if (body.model_specs.empty()) return invalid("$.model_specs is missing: the models to ask about");
         for (std::size_t i = 0; i < body.model_specs.size(); ++i) TRY_VOID(check_spec(i, body.model_specs[i]));
         EvaluationAnswer answer;
-        for (const auto& spec : body.model_specs) answer.results.push_back(evaluate(deps, spec));
+        for (const auto& spec : body.model_specs) answer.results.push_back(evaluate(deps, spec, caller_of(call)));
         return Reply{.status = 200, .json = wire::to_json(answer)};
       }};
 }

@@ -1,5 +1,6 @@
 #include "api/routes.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "api/documents.h"
@@ -110,10 +111,10 @@ Result<Reply> create_deployment(const RouteDeps& d, const Call& call) {
   TRY_VOID(fill(d, body.spec.request));
   if (dry_run) {
     TRY_VOID(fill_from_catalog(d, "$.spec.request", body.spec.request));
-    TRY(const auto request, d.reconciler.check_create(body.name, std::move(body.spec)));
+    TRY(const auto request, d.reconciler.check_create(body.name, std::move(body.spec), caller_of(call)));
     return answer(d, request);
   }
-  TRY(auto object, d.reconciler.create_deployment(body.name, std::move(body.spec), call.now));
+  TRY(auto object, d.reconciler.create_deployment(body.name, std::move(body.spec), call.now, caller_of(call)));
   d.wake();
   return ok(to_doc(object), 201);
 }
@@ -135,10 +136,13 @@ Result<Reply> update_deployment(const RouteDeps& d, const Call& call) {
   TRY_VOID(fill(d, body.spec.request));
   if (dry_run) {
     TRY_VOID(fill_from_catalog(d, "$.spec.request", body.spec.request));
-    TRY(const auto request, d.reconciler.check_update(call.params.at("name"), std::move(body.spec), revision));
+    TRY(const auto request,
+        d.reconciler.check_update(call.params.at("name"), std::move(body.spec), revision, caller_of(call)));
     return answer(d, request);
   }
-  TRY(auto object, d.reconciler.update_deployment(call.params.at("name"), std::move(body.spec), revision, call.now));
+  TRY(auto object,
+      d.reconciler.update_deployment(
+          call.params.at("name"), std::move(body.spec), revision, call.now, caller_of(call)));
   d.wake();
   return ok(to_doc(object));
 }
@@ -192,7 +196,7 @@ Result<Reply> decide(const RouteDeps& d, const Call& call) {
   TRY(auto request, wire::from_json<fleet::Request>(call.body, Strictness::kStrict));
   TRY_VOID(fill(d, request));
   TRY_VOID(fill_from_catalog(d, "$", request));
-  TRY(request, d.reconciler.canonical(std::move(request)));
+  TRY(request, d.reconciler.canonical(std::move(request), caller_of(call)));
   TRY_VOID(d.reconciler.check_names(request));
   return answer(d, request);
 }
@@ -206,6 +210,15 @@ Result<Reply> keys(const RouteDeps& d, const Call&) {
 Result<Reply> create_key(const RouteDeps& d, const Call& call) {
   constexpr std::uint64_t kSecondsMax = 10ULL * 366 * 24 * 3600;
   TRY(auto body, wire::from_json<NewKeyRequest>(call.body, Strictness::kStrict));
+  // Else every key that may make keys would have this right as well.
+  const auto wants = [&](std::string_view scope) {
+    return std::find(body.scopes.begin(), body.scopes.end(), scope) != body.scopes.end();
+  };
+  if (wants(kScopeOperator) && !caller_of(call).operator_right)
+    return fail(Code::kForbidden,
+                fmt::format("scopes: a key with the scope {} is made with such a key, and \"{}\" is none",
+                            kScopeOperator,
+                            caller_of(call).name));
   std::optional<Duration> lives;
   if (body.expires_in_s) {
     if (*body.expires_in_s == 0 || *body.expires_in_s > kSecondsMax)
@@ -303,6 +316,10 @@ Result<std::optional<fleet::ModelFacts>> facts_here(const RouteDeps& d,
   // Not being let to read a file is no matter of the caller's key.
   if (error.code == Code::kForbidden) error.code = Code::kInvalid;
   return error;
+}
+
+engines::Caller caller_of(const Call& call) {
+  return {.name = call.principal.name, .operator_right = call.principal.may(kScopeOperator)};
 }
 
 std::vector<Route> management_routes(RouteDeps deps) {

@@ -26,6 +26,8 @@ struct RouteDeps {
 };
 
 std::vector<Route> management_routes(RouteDeps deps);
+/// What the key of a call may put into a request.
+engines::Caller caller_of(const Call& call);
 /// Facts of a local model that the caller left out; absent when there are none to read: another source, or a file that
 /// only a worker elsewhere can see. Errors name `field`, the path and the reason.
 Result<std::optional<fleet::ModelFacts>> facts_here(const RouteDeps& deps,

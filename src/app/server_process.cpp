@@ -116,7 +116,9 @@ struct ServerProcess::State {
       if (auto gone = auth->revoke(name); !gone && gone.error().code != Code::kNotFound) return gone.error();
     TRY(auto admin,
         auth->create(
-            "local-admin", {std::string(api::kScopeManagement), std::string(api::kScopeInference)}, std::nullopt));
+            "local-admin",
+            {std::string(api::kScopeManagement), std::string(api::kScopeOperator), std::string(api::kScopeInference)},
+            std::nullopt));
     TRY(auto join, auth->create("local-join", {std::string(api::kScopeJoin)}, kJoinTokenLives));
     facts.local_key = admin.key;
     facts.join_token = join.key;

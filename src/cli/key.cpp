@@ -67,13 +67,13 @@ int key_command(Context& context, const std::vector<std::string>& args) {
                "berth key revoke alice"});
   a.positional_choice("VERB", action.verb, {"create", "ls", "revoke"}, "What to do");
   a.positional("NAME", action.name, "Name of the key", false);
-  a.option("--scope", action.scopes, "inference (when left out), management or join; may be repeated");
+  a.option("--scope", action.scopes, "inference (when left out), management, operator or join; may be repeated");
   a.option("--expires-hours", action.hours, "Lifetime");
   if (const auto done = parse(context, a, action, args)) return *done;
   for (const auto& scope : action.scopes)
-    if (scope != "inference" && scope != "management" && scope != "join")
-      return context.misused(
-          invalid(fmt::format("--scope is \"{}\", must be one of inference, management, join", printable(scope))));
+    if (scope != "inference" && scope != "management" && scope != "operator" && scope != "join")
+      return context.misused(invalid(
+          fmt::format("--scope is \"{}\", must be one of inference, management, operator, join", printable(scope))));
   const auto server = Server::find(context, action.server);
   if (!server) return context.failed(server.error());
   Result<void> done;

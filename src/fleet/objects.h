@@ -151,7 +151,7 @@ DESCRIBE(WorkerStatus, last_report, version, joined_at, inventory_at);
 
 struct ApiKeySpec {
   std::string owner = "admin";
-  std::vector<std::string> scopes;  // "management", "inference"
+  std::vector<std::string> scopes;  // "management", "operator", "inference", "join"
   std::string digest;               // HMAC of the key; never shown
   std::string prefix;               // first characters, to recognise it
   std::optional<Time> expires_at;

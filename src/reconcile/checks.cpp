@@ -56,9 +56,9 @@ const std::string& route_of(const std::string& name, const fleet::DeploymentSpec
 
 }  // namespace
 
-Result<fleet::Request> Reconciler::State::canonical(fleet::Request request) const {
+Result<fleet::Request> Reconciler::State::canonical(fleet::Request request, const engines::Caller& caller) const {
   TRY_VOID(check_words(options.catalog, request));
-  return engines::canonical(options.catalog, std::move(request));
+  return engines::canonical(options.catalog, std::move(request), caller);
 }
 
 Result<void> Reconciler::State::check_names(const fleet::Request& request) const {
@@ -86,13 +86,14 @@ Result<void> Reconciler::State::check_names(const fleet::Request& request) const
 
 Result<fleet::DeploymentSpec> Reconciler::State::check_spec(const std::string& name,
                                                             const std::string& own,
-                                                            fleet::DeploymentSpec spec) const {
+                                                            fleet::DeploymentSpec spec,
+                                                            const engines::Caller& caller) const {
   auto& request = spec.request;
   if (request.replaces) return invalid("request.replaces is set by the server, leave it out");
   if (!spec.route.empty() && !is_name(spec.route)) return not_a_name("route", spec.route);
   TRY_VOID(check_source_given(request.source));
   request.deployment = name;
-  TRY(request, canonical(std::move(request)));
+  TRY(request, canonical(std::move(request), caller));
   TRY_VOID(check_names(request));
   for (const auto& [id, other] : deployments) {
     const auto& o = other.object;
@@ -105,22 +106,25 @@ Result<fleet::DeploymentSpec> Reconciler::State::check_spec(const std::string& n
   return spec;
 }
 
-Result<fleet::DeploymentSpec> Reconciler::State::check_new(const std::string& name, fleet::DeploymentSpec spec) const {
+Result<fleet::DeploymentSpec> Reconciler::State::check_new(const std::string& name,
+                                                           fleet::DeploymentSpec spec,
+                                                           const engines::Caller& caller) const {
   if (!is_name(name)) return not_a_name("name", name);
   if (const auto* known = find_deployment(name); known != nullptr)
     return fail(
         Code::kConflict,
         fmt::format("deployment \"{}\" exists{}", name, known->object.meta.deleting ? " and is being deleted" : ""));
-  return check_spec(name, "", std::move(spec));
+  return check_spec(name, "", std::move(spec), caller);
 }
 
 Result<fleet::DeploymentSpec> Reconciler::State::check_edit(const DeploymentRecord* known,
                                                             const std::string& name,
-                                                            fleet::DeploymentSpec spec) const {
+                                                            fleet::DeploymentSpec spec,
+                                                            const engines::Caller& caller) const {
   if (known == nullptr) return fail(Code::kNotFound, fmt::format("deployment \"{}\" does not exist", printable(name)));
   const auto& meta = known->object.meta;
   if (meta.deleting) return fail(Code::kConflict, fmt::format("deployment \"{}\" is being deleted", meta.name));
-  return check_spec(meta.name, meta.id, std::move(spec));
+  return check_spec(meta.name, meta.id, std::move(spec), caller);
 }
 
 Result<void> check_revision(const Envelope& meta, std::optional<std::uint64_t> expected) {
@@ -129,9 +133,9 @@ Result<void> check_revision(const Envelope& meta, std::optional<std::uint64_t> e
               fmt::format("deployment \"{}\" has revision {}, not {}", meta.name, meta.revision, *expected));
 }
 
-Result<fleet::Request> Reconciler::canonical(fleet::Request request) const {
+Result<fleet::Request> Reconciler::canonical(fleet::Request request, const engines::Caller& caller) const {
   const auto lock = state_->enter();
-  return state_->canonical(std::move(request));
+  return state_->canonical(std::move(request), caller);
 }
 
 Result<void> Reconciler::check_names(const fleet::Request& request) const {
@@ -139,18 +143,21 @@ Result<void> Reconciler::check_names(const fleet::Request& request) const {
   return state_->check_names(request);
 }
 
-Result<fleet::Request> Reconciler::check_create(const std::string& name, fleet::DeploymentSpec spec) const {
+Result<fleet::Request> Reconciler::check_create(const std::string& name,
+                                                fleet::DeploymentSpec spec,
+                                                const engines::Caller& caller) const {
   const auto lock = state_->enter();
-  TRY(auto checked, state_->check_new(name, std::move(spec)));
+  TRY(auto checked, state_->check_new(name, std::move(spec), caller));
   return std::move(checked.request);
 }
 
 Result<fleet::Request> Reconciler::check_update(const std::string& name,
                                                 fleet::DeploymentSpec spec,
-                                                std::optional<std::uint64_t> expected_revision) const {
+                                                std::optional<std::uint64_t> expected_revision,
+                                                const engines::Caller& caller) const {
   const auto lock = state_->enter();
   const auto* known = std::as_const(*state_).find_deployment(name);
-  TRY(auto checked, state_->check_edit(known, name, std::move(spec)));
+  TRY(auto checked, state_->check_edit(known, name, std::move(spec), caller));
   const auto& meta = known->object.meta;
   TRY_VOID(check_revision(meta, expected_revision));
   // What it holds now is given back when it is replaced.

@@ -40,9 +40,30 @@ DeploymentRecord* Reconciler::State::find_deployment(const std::string& name) { 
 InstanceRecord* Reconciler::State::find_instance(const std::string& name) { return find_in(instances, name); }
 WorkerRecord* Reconciler::State::find_worker(const std::string& name) { return find_in(workers, name); }
 
-Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now) {
+void Reconciler::State::record(store::Batch& batch,
+                               const Envelope& meta,
+                               const fleet::DeploymentSpec& spec,
+                               const engines::Caller& caller) const {
+  const auto flags = engines::unknown_flags(options.catalog, spec.request);
+  if (flags.empty()) return;
+  const std::string names = berth::join(flags, ", ");
+  const std::string who = caller.name.empty() ? "an operator" : printable(caller.name);
+  const std::string text =
+      fmt::format("{} has {} passed on to {}, unchecked", who, names, spec.request.restriction.engine.value_or(""));
+  batch.add(store::AddEvent{.object_kind = "deployment",
+                            .object_id = meta.id,
+                            .type = "warning",
+                            .reason = "unknown_flags",
+                            .message = text.substr(0, store::kTextMax)});
+  batch.add(store::AddAudit{.actor = who, .action = "unknown_flags", .object = meta.name, .detail = names});
+}
+
+Result<DeploymentObject> Reconciler::create_deployment(const std::string& name,
+                                                       fleet::DeploymentSpec spec,
+                                                       Time now,
+                                                       const engines::Caller& caller) {
   const auto lock = state_->enter();
-  TRY(spec, state_->check_new(name, std::move(spec)));
+  TRY(spec, state_->check_new(name, std::move(spec), caller));
   DeploymentRecord r;
   r.object.meta = {.id = state_->options.new_id(), .name = name, .generation = 1, .created_at = now};
   r.object.spec = std::move(spec);
@@ -52,6 +73,7 @@ Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, 
                           .name = name,
                           .spec = wire::to_json(r.object.spec),
                           .status = wire::to_json(r.object.status)});
+  state_->record(batch, r.object.meta, r.object.spec, caller);
   TRY(auto committed, state_->write(std::move(batch)));
   r.object.meta.revision = committed.revisions.front();
   auto object = r.object;
@@ -63,10 +85,11 @@ Result<DeploymentObject> Reconciler::create_deployment(const std::string& name, 
 Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                                                        fleet::DeploymentSpec spec,
                                                        std::optional<std::uint64_t> expected_revision,
-                                                       Time now) {
+                                                       Time now,
+                                                       const engines::Caller& caller) {
   const auto lock = state_->enter();
   auto* r = state_->find_deployment(name);
-  TRY(spec, state_->check_edit(r, name, std::move(spec)));
+  TRY(spec, state_->check_edit(r, name, std::move(spec), caller));
   auto& meta = r->object.meta;
   TRY_VOID(check_revision(meta, expected_revision));
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
@@ -76,6 +99,7 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                           .name = std::nullopt,
                           .spec = wire::to_json(spec),
                           .status = std::nullopt});
+  state_->record(batch, meta, spec, caller);
   TRY_VOID(state_->write(std::move(batch)));
   r->object.spec = std::move(spec);
   state_->reread("deployment", meta);

@@ -26,6 +26,7 @@
 #include "controllers/states.h"
 #include "controllers/step.h"
 #include "engines/catalog.h"
+#include "engines/request.h"
 #include "fleet/objects.h"
 #include "fleet/snapshot.h"
 #include "store/store.h"
@@ -107,7 +108,7 @@ class Reconciler {
   // --- questions (all through decide) ---
   /// The request as it is decided, stored and hashed. Errors: as engines::canonical, and kInvalid naming a task or a
   /// reason to accept that does not exist.
-  [[nodiscard]] Result<fleet::Request> canonical(fleet::Request request) const;
+  [[nodiscard]] Result<fleet::Request> canonical(fleet::Request request, const engines::Caller& caller = {}) const;
   /// Errors: kInvalid naming an engine or a worker that never existed.
   [[nodiscard]] Result<void> check_names(const fleet::Request& request) const;
   /// Of a canonical request.
@@ -115,19 +116,27 @@ class Reconciler {
   [[nodiscard]] std::vector<fleet::Fix> fixes(const fleet::Request& request, const fleet::Decision& decision) const;
 
   // --- people ---
+  // `caller` says what the spec may hold; what only an operator may use is an event and in the audit.
   /// What create_deployment and update_deployment would decide: all of their checks and errors, no change.
-  [[nodiscard]] Result<fleet::Request> check_create(const std::string& name, fleet::DeploymentSpec spec) const;
+  [[nodiscard]] Result<fleet::Request> check_create(const std::string& name,
+                                                    fleet::DeploymentSpec spec,
+                                                    const engines::Caller& caller = {}) const;
   [[nodiscard]] Result<fleet::Request> check_update(const std::string& name_or_id,
                                                     fleet::DeploymentSpec spec,
-                                                    std::optional<std::uint64_t> expected_revision) const;
+                                                    std::optional<std::uint64_t> expected_revision,
+                                                    const engines::Caller& caller = {}) const;
   /// Errors: kConflict when the name or the route is taken, kInvalid naming the field, or an engine or a worker that
   /// does not exist.
-  Result<DeploymentObject> create_deployment(const std::string& name, fleet::DeploymentSpec spec, Time now);
+  Result<DeploymentObject> create_deployment(const std::string& name,
+                                             fleet::DeploymentSpec spec,
+                                             Time now,
+                                             const engines::Caller& caller = {});
   /// `expected_revision` absent: last writer wins. Errors: kNotFound, kConflict with both revisions.
   Result<DeploymentObject> update_deployment(const std::string& name_or_id,
                                              fleet::DeploymentSpec spec,
                                              std::optional<std::uint64_t> expected_revision,
-                                             Time now);
+                                             Time now,
+                                             const engines::Caller& caller = {});
   Result<void> delete_deployment(const std::string& name_or_id, Time now);
   /// Stops one instance; its deployment gets a new one.
   Result<void> delete_instance(const std::string& name_or_id, Time now);

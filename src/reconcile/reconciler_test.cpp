@@ -30,6 +30,45 @@ TEST_CASE("a question and a deployment are refused in the same words, and stored
   CHECK(asked().empty());
 }
 
+TEST_CASE("a flag that no catalog knows needs an operator at every door, and is written down with who it was") {
+  Cluster c;
+  auto spec = Cluster::spec(2, 1);
+  spec.request.restriction.engine = "llama.cpp";
+  const auto known = spec;
+  spec.request.settings.flags = {"--novel=7"};
+  const engines::Caller someone{.name = "ci", .operator_right = false}, ops{.name = "ops", .operator_right = true};
+  const auto code = [](const auto& result) { return result ? "taken" : code_name(result.error().code); };
+  REQUIRE(c.server->create_deployment("old", known, c.now, someone).has_value());
+  for (const auto& caller : {engines::Caller(), someone}) {
+    CHECK(code(c.server->canonical(spec.request, caller)) == code_name(Code::kForbidden));
+    CHECK(code(c.server->check_create("chat", spec, caller)) == code_name(Code::kForbidden));
+    CHECK(code(c.server->create_deployment("chat", spec, c.now, caller)) == code_name(Code::kForbidden));
+    CHECK(code(c.server->check_update("old", spec, std::nullopt, caller)) == code_name(Code::kForbidden));
+    CHECK(code(c.server->update_deployment("old", spec, std::nullopt, c.now, caller)) == code_name(Code::kForbidden));
+  }
+  CHECK(c.store->list_audit(10)->empty());
+  CHECK(c.server->check_create("chat", spec, ops).has_value());
+  CHECK(c.server->check_update("old", spec, std::nullopt, ops).has_value());
+  CHECK(c.store->list_audit(10)->empty());
+  const auto made = c.server->create_deployment("chat", spec, c.now, ops);
+  REQUIRE(made.has_value());
+  REQUIRE(c.server->update_deployment("old", spec, std::nullopt, c.now, ops).has_value());
+  const auto audit = c.store->list_audit(10);
+  REQUIRE(audit->size() == 2);
+  CHECK(audit->back().actor == "ops");
+  CHECK(audit->back().action == "unknown_flags");
+  CHECK(audit->back().object == "chat");
+  CHECK(audit->back().detail == "--novel");
+  const auto events = c.store->list_events({.object_id = made->meta.id, .limit = 10});
+  REQUIRE(events->size() == 1);
+  CHECK(events->front().reason == "unknown_flags");
+  CHECK(events->front().message == "ops has --novel passed on to llama.cpp, unchecked");
+  const auto decision = c.server->decide(made->spec.request);
+  REQUIRE_FALSE(decision.plans.empty());
+  REQUIRE_FALSE(decision.plans.front().warnings.empty());
+  CHECK(decision.plans.front().warnings.front().reason == "flag_unknown");
+}
+
 TEST_CASE("a deployment is placed, becomes ready, is deleted, and all its claims go") {
   Cluster c;
   c.create("chat", 2);

@@ -119,18 +119,27 @@ struct Reconciler::State {
                 const std::string& message);
 
   // checks.cpp
-  Result<fleet::Request> canonical(fleet::Request request) const;
+  Result<fleet::Request> canonical(fleet::Request request, const engines::Caller& caller) const;
   Result<void> check_names(const fleet::Request& request) const;
   /// The spec as it is stored. `own`: id of the deployment that it is for, empty for a new one.
   Result<fleet::DeploymentSpec> check_spec(const std::string& name,
                                            const std::string& own,
-                                           fleet::DeploymentSpec spec) const;
-  Result<fleet::DeploymentSpec> check_new(const std::string& name, fleet::DeploymentSpec spec) const;
+                                           fleet::DeploymentSpec spec,
+                                           const engines::Caller& caller) const;
+  Result<fleet::DeploymentSpec> check_new(const std::string& name,
+                                          fleet::DeploymentSpec spec,
+                                          const engines::Caller& caller) const;
   Result<fleet::DeploymentSpec> check_edit(const DeploymentRecord* known,
                                            const std::string& name,
-                                           fleet::DeploymentSpec spec) const;
+                                           fleet::DeploymentSpec spec,
+                                           const engines::Caller& caller) const;
 
   // objects.cpp
+  /// Writes down, in the batch that stores the spec, who had what passed on to an engine unchecked.
+  void record(store::Batch& batch,
+              const Envelope& meta,
+              const fleet::DeploymentSpec& spec,
+              const engines::Caller& caller) const;
   /// Revision and generation as the store has them after a commit.
   void reread(std::string_view kind, Envelope& meta);
   const DeploymentRecord* find_deployment(const std::string& name_or_id) const;

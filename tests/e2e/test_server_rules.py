@@ -97,6 +97,42 @@ class Rules(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertIn("/nowhere/model.gguf", answer["results"][0]["error_message"])
 
+    def test_flags_that_nobody_typed_are_for_operators(self):
+        status, made = self.place.call("POST", "/api/v1/keys", {"name": "manager", "scopes": ["management"]})
+        self.assertEqual(status, 201, made)
+        good = spec(model(), restriction={"engine": "llama.cpp"})["request"]
+        asked = good | {"settings": {"flags": ["--samplers=top_k"]}}
+        one = {"source": "local_path", "local_path": model(), "backend": "llama.cpp"}
+        specs = {"model_specs": [one | {"backend_parameters": ["--samplers=top_k"]}]}
+        new, edit = {"name": "more", "spec": {"request": asked}}, {"spec": {"request": asked}}
+        good = {"name": "typed", "spec": {"request": good}}
+        self.assertEqual(self.place.call("POST", "/api/v1/deployments", good, made["key"])[0], 201)
+        for method, path, body in [
+            ("POST", "/api/v1/deployments", new),
+            ("POST", "/api/v1/deployments?dry_run=true", new),
+            ("PUT", "/api/v1/deployments/typed", edit),
+            ("PUT", "/api/v1/deployments/typed?dry_run=true", edit),
+            ("POST", "/api/v1/decisions", asked),
+            ("POST", "/api/v1/keys", {"name": "more", "scopes": ["management", "operator"]}),
+        ]:
+            status, answer = self.place.call(method, path, body, made["key"])
+            self.assertEqual(status, 403, (path, answer))
+            self.assertIn("scope operator", answer["detail"])
+            self.assertIn('"manager"', answer["detail"])
+        status, answer = self.place.call("POST", "/v1/model-evaluations", specs, made["key"])
+        self.assertIn("--samplers is no flag of llama.cpp that berth knows", answer["results"][0]["error_message"])
+        path = asked | {"settings": {"flags": ["--samplers=../x"]}}
+        self.refused("POST", "/api/v1/decisions", path, "--samplers", "path")
+        status, answer = self.place.call("POST", "/v1/model-evaluations", specs)
+        self.assertFalse(answer["results"][0]["error_message"], answer)
+        status, answer = self.place.call("PUT", "/api/v1/deployments/typed", edit)
+        self.assertEqual(status, 200, answer)
+        events = self.place.get("/api/v1/events?object=typed")["items"]
+        told = [e["message"] for e in events if e["reason"] == "unknown_flags"]
+        self.assertEqual(told, ["local-admin has --samplers passed on to llama.cpp, unchecked"])
+        self.assertIn("local-admin has --samplers passed on", self.place.cli("describe", "deployment", "typed").out)
+        self.assertIn(self.place.call("DELETE", "/api/v1/deployments/typed")[0], (200, 202, 204))
+
     def test_names_that_never_existed(self):
         asked = spec(model(), restriction={"workers": ["nowhere"]})
         self.refused("POST", "/api/v1/decisions", asked["request"], '"nowhere"', "does not know")
