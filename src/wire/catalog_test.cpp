@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "engines/flags.h"
 #include "wire/yaml.h"
 
 namespace berth::wire {
@@ -41,6 +42,84 @@ TEST_CASE("every engine of the catalog survives YAML and back") {
     REQUIRE_MESSAGE(back.has_value(), back.error().message);
     CHECK(to_json(*back) == to_json(engine));
   }
+}
+
+TEST_CASE("every flag of llama-server that names files or fetches them is typed, in all of its spellings") {
+  const auto catalog = embedded_catalog();
+  REQUIRE(catalog.has_value());
+  const engines::Engine& engine = *catalog->find("llama.cpp");
+  const auto code = [&](const std::string& entry) {
+    const auto parsed = engines::parse_flags(engine, {entry});
+    return parsed ? Code::kInternal : parsed.error().code;
+  };
+  const std::vector<std::string> refused = {"--model",
+                                            "-m",
+                                            "--model-url",
+                                            "-mu",
+                                            "--hf-repo",
+                                            "-hf",
+                                            "-hfr",
+                                            "--hf-file",
+                                            "-hff",
+                                            "--docker-repo",
+                                            "-dr",
+                                            "--model-draft",
+                                            "-md",
+                                            "--spec-draft-model",
+                                            "--spec-draft-hf",
+                                            "-hfd",
+                                            "-hfrd",
+                                            "--hf-repo-draft",
+                                            "--mmproj-url",
+                                            "-mmu",
+                                            "--model-vocoder",
+                                            "-mv",
+                                            "--grammar-file",
+                                            "--json-schema-file",
+                                            "-jf",
+                                            "--control-vector",
+                                            "--control-vector-scaled",
+                                            "--lookup-cache-static",
+                                            "-lcs",
+                                            "--lookup-cache-dynamic",
+                                            "-lcd",
+                                            "--slot-save-path",
+                                            "--log-file",
+                                            "--log-prompts-dir",
+                                            "--ssl-key-file",
+                                            "--ssl-cert-file",
+                                            "--api-key-file",
+                                            "--media-path",
+                                            "--path",
+                                            "--models-dir",
+                                            "--models-preset",
+                                            "--tools",
+                                            "--tools-runtime",
+                                            "--mcp-servers-config",
+                                            "--mcp-servers-json",
+                                            "--ui-config-file",
+                                            "--webui-config-file",
+                                            "--video-ffmpeg-dir",
+                                            "--file",
+                                            "-f",
+                                            "--binary-file",
+                                            "-bf",
+                                            "--in-file",
+                                            "--prompt-cache"};
+  for (const auto& flag : refused) {
+    CAPTURE(flag);
+    CHECK(code(flag + " /models/x") == Code::kForbidden);
+    CHECK(code(flag + "=/models/x") == Code::kForbidden);
+  }
+  for (const std::string flag : {"--lora", "--mmproj", "-mm", "--chat-template-file", "--chat_template_file"}) {
+    CAPTURE(flag);
+    CHECK(code(flag + " /models/x") == Code::kInternal);
+    CHECK(code(flag + " /models/x,x") == Code::kInvalid);
+    CHECK(code(flag + "=/models/../x") == Code::kInvalid);
+  }
+  CHECK(code("--lora-scaled /models/x:0.5,/models/y:2") == Code::kInternal);
+  CHECK(code("--lora-scaled=/models/x:0.5,y:2") == Code::kInvalid);
+  CHECK(code("--lora-scaled /models/x 0.5") == Code::kInvalid);
 }
 
 TEST_CASE("a bad catalog file is named with line and path") {
