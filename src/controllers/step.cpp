@@ -88,7 +88,7 @@ class Stepper {
   void send_again() {
     for (const auto& i : state_.instances) {
       if (!i.untaken_since) continue;
-      const auto due = *i.untaken_since + rule_of(InstanceState::kScheduled).deadline;
+      const auto due = send_again_at(*i.untaken_since);
       if (due <= now_)
         add(SendAgain{i.id});
       else
@@ -211,6 +211,8 @@ const std::string& object_of(const Action& action) {
   };
   return std::visit(Of{}, action);
 }
+
+Time send_again_at(Time untaken_since) { return untaken_since + rule_of(InstanceState::kScheduled).deadline; }
 
 Duration hold_after(std::uint32_t failures) {
   Duration hold = kHoldFirst;

@@ -100,6 +100,9 @@ struct Step {
   std::optional<Time> wake_at;  // when a step finds something to do though nothing was reported
 };
 
+/// When an instruction that was sent at that time and not taken is sent again.
+Time send_again_at(Time untaken_since);
+
 /// How long an object is left alone after its n-th failed action in a row, n from 1: doubling, bounded.
 constexpr Duration kHoldFirst{1'000};
 constexpr Duration kHoldMax{60'000};

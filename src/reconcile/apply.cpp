@@ -250,10 +250,7 @@ Result<void> Reconciler::State::apply(const controllers::StopInstance& stop, Tim
   status.stop = true;
   status.state = controllers::next(status.state, controllers::InstanceEvent::kStopRequested).value_or(status.state);
   status.message = stop.why;
-  status.waiting = fleet::Waiting{.text = "waiting for the process to end",
-                                  .since = now,
-                                  .next_at = now + controllers::rule_of(fleet::InstanceState::kStopping).deadline,
-                                  .next = "the worker kills its whole group"};
+  status.waiting = waits_to_stop(instance, now);
   Batch batch{.at = now, .epoch = 0, .operations = {}};
   batch.add(store::Update{.kind = "instance",
                           .id = stop.instance,
@@ -280,8 +277,6 @@ Result<void> Reconciler::State::apply(const controllers::SendAgain& again, Time 
   auto& instance = instances.at(again.instance);
   const auto& o = instance.object;
   instance.told_at = now;
-  if (instance.object.status.waiting)
-    instance.object.status.waiting->next_at = now + controllers::rule_of(fleet::InstanceState::kScheduled).deadline;
   changed_workers.insert(worker_of(instance));
   happened("deployment",
            o.spec.deployment,

@@ -63,6 +63,7 @@ Result<DeploymentObject> Reconciler::create_deployment(const std::string& name,
                                                        Time now,
                                                        const engines::Caller& caller) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   TRY(spec, state_->check_new(name, std::move(spec), caller));
   DeploymentRecord r;
   r.object.meta = {.id = state_->options.new_id(), .name = name, .generation = 1, .created_at = now};
@@ -88,6 +89,7 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
                                                        Time now,
                                                        const engines::Caller& caller) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   auto* r = state_->find_deployment(name);
   TRY(spec, state_->check_edit(r, name, std::move(spec), caller));
   auto& meta = r->object.meta;
@@ -110,6 +112,7 @@ Result<DeploymentObject> Reconciler::update_deployment(const std::string& name,
 
 Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   auto* r = state_->find_deployment(name);
   if (r == nullptr) return not_found("deployment", name);
   if (r->object.meta.deleting) return {};
@@ -130,6 +133,7 @@ Result<void> Reconciler::delete_deployment(const std::string& name, Time now) {
 
 Result<void> Reconciler::delete_instance(const std::string& name, Time now) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   auto* r = state_->find_instance(name);
   if (r == nullptr) return not_found("instance", name);
   if (!r->object.status.stop)
@@ -140,6 +144,7 @@ Result<void> Reconciler::delete_instance(const std::string& name, Time now) {
 
 Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordoned, Time now) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   auto* r = state_->find_worker(name);
   if (r == nullptr) return not_found("worker", name);
   auto spec = r->object.spec;
@@ -162,6 +167,7 @@ Result<WorkerObject> Reconciler::set_cordon(const std::string& name, bool cordon
 
 Result<void> Reconciler::delete_worker(const std::string& name, Time now) {
   const auto lock = state_->enter();
+  TRY_VOID(state_->settle(now));
   auto* r = state_->find_worker(name);
   if (r == nullptr) return not_found("worker", name);
   if (r->signs.connected)

@@ -1,5 +1,6 @@
 #include "reconcile/reconciler.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -25,6 +26,7 @@ Result<void> Reconciler::load(Time now) {
   const auto lock = state_->enter();
   TRY(auto all, state_->store.read_state({"worker", "deployment", "instance"}));
   for (const auto& o : all.objects) TRY_VOID(state_->take_object(o, now));
+  for (auto& [id, instance] : state_->instances) state_->lose(instance, now);
   state_->publish();
   return {};
 }
@@ -67,7 +69,13 @@ TickResult Reconciler::tick(Time now) {
   state_->judge_workers(now, result);
   if (auto settled = state_->settle(now); !settled) {
     log::warn("the store does not answer, nothing is changed", {log::kv("error", settled.error().message)});
+    for (auto& [id, hold] : state_->holds) hold.until = std::max(hold.until, now + controllers::kHoldFirst);
+    // What is known already reaches the workers all the same.
+    for (const auto& i : state_->control_state().instances)
+      if (i.untaken_since && controllers::send_again_at(*i.untaken_since) <= now)
+        static_cast<void>(state_->execute(controllers::SendAgain{i.id}, now));
     state_->publish();
+    result.workers = std::exchange(state_->changed_workers, {});
     return result;
   }
   std::optional<Time> wake_at;
@@ -81,6 +89,8 @@ TickResult Reconciler::tick(Time now) {
     if (step.actions.empty() || !state_->run_actions(std::move(step.actions), now)) break;
   }
   if (wake_at && (!result.wake_at || *wake_at < *result.wake_at)) result.wake_at = wake_at;
+  // Tried again by now, or not wanted any more.
+  std::erase_if(state_->holds, [now](const auto& entry) { return entry.second.until <= now; });
   state_->flush(now);
   state_->publish();
   result.workers = std::exchange(state_->changed_workers, {});

@@ -117,6 +117,8 @@ class Reconciler {
 
   // --- people ---
   // `caller` says what the spec may hold; what only an operator may use is an event and in the audit.
+  // While it is open what the store holds, a change first reads everything again (see tick); kTimeout or kUnavailable
+  // when the store does not answer.
   /// What create_deployment and update_deployment would decide: all of their checks and errors, no change.
   [[nodiscard]] Result<fleet::Request> check_create(const std::string& name,
                                                     fleet::DeploymentSpec spec,

@@ -37,6 +37,7 @@ Result<void> take_worker(WorkerRecord& r, bool fresh, const store::Object& o, Ti
   r.object.worker.id = o.id;
   r.object.worker.name = o.name;
   r.object.worker.state = fleet::WorkerState::kPending;
+  r.object.worker.cordoned = r.object.spec.cordoned;
   r.object.version = status.version;
   r.signs.joined_ever = true;
   r.signs.last_seen_at = status.last_report.last_report_at;
@@ -46,7 +47,7 @@ Result<void> take_worker(WorkerRecord& r, bool fresh, const store::Object& o, Ti
 
 /// What the store says about an instance that is known: its plan, and whether it is to stop. What it does is told by
 /// its worker.
-Result<void> take_instance(InstanceRecord& r, bool fresh, const store::Object& o) {
+Result<void> take_instance(InstanceRecord& r, bool fresh, const store::Object& o, Time now) {
   fleet::InstanceStatus stored;
   TRY_VOID(read_into(r.object.spec, o.spec, o, "spec"));
   TRY_VOID(read_into(stored, o.status, o, "status"));
@@ -54,6 +55,7 @@ Result<void> take_instance(InstanceRecord& r, bool fresh, const store::Object& o
   if (!fresh && stored.stop == r.object.status.stop) return {};
   r.object.status = std::move(stored);
   r.taken = false;
+  r.told_at = now;
   return {};
 }
 
@@ -73,7 +75,7 @@ Result<void> Reconciler::State::take_object(const store::Object& o, Time now) {
     return {};
   }
   const auto [at, fresh] = instances.try_emplace(o.id);
-  return take_instance(at->second, fresh, o);
+  return take_instance(at->second, fresh, o, now);
 }
 
 Result<store::Committed> Reconciler::State::write(store::Batch batch) {
@@ -119,13 +121,8 @@ void Reconciler::State::hold(const std::string& object, const Error& error, Time
   hold.until = now + controllers::hold_after(hold.failures);
   log::warn("a change was not stored, tried again",
             {log::kv("object", object), log::kv("error", error.message), log::kv("at", to_rfc3339(hold.until))});
-  const auto deployment = deployments.find(object);
-  if (deployment == deployments.end()) return;
-  auto& waiting = deployment->second.object.status.waiting;
-  waiting = fleet::Waiting{.text = "waiting to be stored: " + error.message,
-                           .since = hold.failures > 1 && waiting ? waiting->since : now,
-                           .next_at = hold.until,
-                           .next = "it is decided and stored again"};
+  if (hold.failures == 1) hold.since = now;
+  hold.why = error.message;
 }
 
 }  // namespace berth::reconcile

@@ -1,6 +1,7 @@
 // Live signs → snapshot. A worker's entry is rebuilt only when it is dirty, and replaces the old one only when its
 // content hash differs: a heartbeat that changes no input of a decision makes no new revision.
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "reconcile/state.h"
@@ -123,6 +124,60 @@ void Reconciler::State::rebuild(const std::string& worker_id, Time now) {
   snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->with(std::move(*entry)));
 }
 
+fleet::Waiting Reconciler::State::waits_to_stop(const InstanceRecord& instance, Time now) const {
+  const auto worker = workers.find(worker_of(instance));
+  if (worker != workers.end() && !worker->second.signs.connected)
+    return {.text = "waiting for worker " + worker->second.object.meta.name + " to come back",
+            .since = now,
+            .next_at = std::nullopt,
+            .next = "it is told to stop"};
+  return {.text = "waiting for the process to end",
+          .since = now,
+          .next_at = now + controllers::rule_of(fleet::InstanceState::kStopping).deadline,
+          .next = "the worker kills its whole group"};
+}
+
+std::optional<fleet::Waiting> Reconciler::State::waits_for_us(const InstanceRecord& instance) const {
+  if (instance.gone) {
+    const auto hold = holds.find(instance.object.meta.id);
+    const bool held = hold != holds.end();
+    return fleet::Waiting{.text = "waiting for its end to be stored" + (held ? ": " + hold->second.why : ""),
+                          .since = held ? hold->second.since : instance.told_at.value_or(Time{}),
+                          .next_at = held ? std::optional(hold->second.until) : std::nullopt,
+                          .next = "its memory is given back"};
+  }
+  const auto worker = workers.find(worker_of(instance));
+  if (worker == workers.end() || !instance.told_at) return std::nullopt;
+  const auto& signs = worker->second.signs;
+  if (!signs.connected || !signs.inventory_seen)
+    return fleet::Waiting{.text = "waiting for worker " + worker->second.object.meta.name + " to come back",
+                          .since = signs.disconnected_at.value_or(*instance.told_at),
+                          .next_at = std::nullopt,
+                          .next = instance.object.status.stop ? "it is told to stop" : "it is told to run"};
+  const auto& rule = controllers::rule_of(fleet::InstanceState::kScheduled);
+  return fleet::Waiting{.text = fmt::format("waiting for {}", rule.waits_for),
+                        .since = *instance.told_at,
+                        .next_at = controllers::send_again_at(*instance.told_at),
+                        .next = std::string(rule.then)};
+}
+
+void Reconciler::State::lose(InstanceRecord& instance, Time now) {
+  auto& status = instance.object.status;
+  if (status.stop) {
+    status.waiting = waits_to_stop(instance, now);
+    return;
+  }
+  const auto to = controllers::next(status.state, controllers::InstanceEvent::kWorkerLost);
+  const auto worker = workers.find(worker_of(instance));
+  if (!to || worker == workers.end()) return;
+  status.state = *to;
+  status.waiting = fleet::Waiting{.text = "waiting for worker " + worker->second.object.meta.name + " to come back",
+                                  .since = now,
+                                  .next_at = std::nullopt,
+                                  .next = "its inventory says what still runs"};
+  instance.flush = true;
+}
+
 void Reconciler::State::judge_workers(Time now, TickResult& result) {
   for (auto& [id, record] : workers) {
     const WorkerJudgement judgement = controllers::judge(record.signs, now);
@@ -148,23 +203,26 @@ void Reconciler::State::judge_workers(Time now, TickResult& result) {
     worker.last_report_at = record.signs.last_seen_at;
     for (auto& [instance_id, instance] : instances) {
       if (worker_of(instance) != id) continue;
-      const auto to = controllers::next(instance.object.status.state, controllers::InstanceEvent::kWorkerLost);
-      if (!to) continue;
-      instance.object.status.state = *to;
-      instance.object.status.waiting =
-          fleet::Waiting{.text = "waiting for worker " + record.object.meta.name + " to come back",
-                         .since = now,
-                         .next_at = std::nullopt,
-                         .next = "its inventory says what still runs"};
-      instance.flush = true;
+      lose(instance, now);
     }
   }
 }
 
 void Reconciler::State::publish() {
   auto fresh = std::make_shared<View>();
-  for (const auto& [id, r] : deployments) fresh->deployments.push_back(r.object);
-  for (const auto& [id, r] : instances) fresh->instances.push_back(r.object);
+  for (const auto& [id, r] : deployments) {
+    fresh->deployments.push_back(r.object);
+    if (const auto hold = holds.find(id); hold != holds.end())
+      fresh->deployments.back().status.waiting = fleet::Waiting{.text = "waiting to be stored: " + hold->second.why,
+                                                                .since = hold->second.since,
+                                                                .next_at = hold->second.until,
+                                                                .next = "it is decided and stored again"};
+  }
+  for (const auto& [id, r] : instances) {
+    fresh->instances.push_back(r.object);
+    if (!controllers::rule_of(r.object.status.state).waiting || (r.taken && !r.gone)) continue;
+    if (auto waiting = waits_for_us(r)) fresh->instances.back().status.waiting = std::move(*waiting);
+  }
   for (const auto& [id, r] : workers) fresh->workers.push_back(r.object);
   const auto by_name = [](const auto& a, const auto& b) { return a.meta.name < b.meta.name; };
   std::sort(fresh->deployments.begin(), fresh->deployments.end(), by_name);

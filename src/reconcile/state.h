@@ -30,6 +30,8 @@ struct Picture {
 struct Hold {
   std::uint32_t failures = 0;  // in a row
   Time until;
+  Time since;
+  std::string why;
 };
 
 struct HeldUse {
@@ -93,6 +95,12 @@ struct Reconciler::State {
   void hold(const std::string& object, const Error& error, Time now);
 
   // snapshot.cpp
+  /// What an instance that is to stop waits for: its process, or its worker.
+  [[nodiscard]] fleet::Waiting waits_to_stop(const InstanceRecord& instance, Time now) const;
+  /// What an instance waits for that has not taken its instruction, or is gone and not removed; absent: nothing known.
+  [[nodiscard]] std::optional<fleet::Waiting> waits_for_us(const InstanceRecord& instance) const;
+  /// Its worker is not ready, or was not heard since the server started.
+  void lose(InstanceRecord& instance, Time now);
   void judge_workers(Time now, TickResult& result);
   void rebuild(const std::string& worker_id, Time now);
   std::vector<fleet::Occupant> occupants_of(const WorkerRecord& worker) const;

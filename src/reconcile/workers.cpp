@@ -139,7 +139,12 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
                                                                   : status.state != kScheduled);
   status.stop = instance.object.status.stop;
   // What it did before it heard of the stop is no way out of stopping.
-  if (status.stop) status.state = kStopping;
+  if (status.stop && status.state != kStopping) {
+    status.state = kStopping;
+    status.message = instance.object.status.message;
+    status.waiting = instance.object.status.waiting;
+    if (!status.waiting || !status.waiting->next_at) status.waiting = waits_to_stop(instance, now);
+  }
   if (!controllers::reportable(instance.object.status.state, status.state)) {
     log::warn("report ignored: no such transition",
               {log::kv("instance", instance.object.meta.name), log::kv("state", wire::enum_name(status.state))});

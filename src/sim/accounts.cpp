@@ -134,7 +134,7 @@ Violation StoreChecker::check(store::Store& store, const Look& look) {
   for (const auto& w : view.workers) {
     const auto* known = find("worker", w.meta);
     if (known == nullptr) return w.meta.name + " is shown and not stored";
-    if (known->cordoned != w.spec.cordoned || (look.strict && known->cordoned != w.worker.cordoned))
+    if (known->cordoned != w.spec.cordoned || known->cordoned != w.worker.cordoned)
       return w.meta.name + " is shown as cordoned or not, and stored otherwise";
   }
   if (matched != stored_.size()) return fmt::format("{} objects are stored, {} are shown", stored_.size(), matched);

@@ -67,14 +67,13 @@ std::string FaultPlan::text() const {
   return out;
 }
 
-FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase, bool strict) {
+FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase) {
   FaultPlan plan;
   Duration at = kSecond * 5;
   while (at < phase) {
     Fault f;
     f.at = at;
     f.kind = static_cast<FaultKind>(rng.below(kFaultKinds));
-    if (f.kind == FaultKind::kLostDesired && !strict) f.kind = FaultKind::kLostReports;
     f.worker = rng.below(workers);
     const std::uint64_t longest = rng.chance(1, 2) ? kShortSeconds : kLongSeconds;
     f.lasts = std::min<Duration>(kSecond * static_cast<std::int64_t>(1 + rng.below(longest)), phase - at);

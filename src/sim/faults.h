@@ -47,7 +47,7 @@ struct FaultPlan {
   [[nodiscard]] std::string text() const;
 };
 
-/// About one fault every five seconds, none of them lasting beyond `phase`. `strict`: as SimOptions::strict.
-FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase, bool strict);
+/// About one fault every five seconds, none of them lasting beyond `phase`.
+FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase);
 
 }  // namespace berth::sim

@@ -90,8 +90,7 @@ Violation TransitionChecker::one(const reconcile::InstanceObject& i, const FakeW
       return fmt::format("{} became unknown while {} is alive", i.meta.name, worker->name());
     return std::nullopt;
   }
-  const bool joining = heard == look.heard.end() || (!heard->second.inventory && !heard->second.disconnected_at);
-  if (!alive && state != InstanceState::kScheduled && (look.strict || !joining))
+  if (!alive && state != InstanceState::kScheduled)
     return fmt::format("{} is {} while {} is not alive", i.meta.name, name(state), worker->name());
   if (worker->hardware().simulated && state != InstanceState::kScheduled && state != InstanceState::kSimulated)
     return fmt::format("{} is {} on {}, which only plays a machine", i.meta.name, name(state), worker->name());
@@ -126,10 +125,10 @@ Violation WaitingChecker::check(const Look& look) {
     return std::nullopt;
   };
   for (const auto& i : look.view.instances)
-    if (controllers::rule_of(i.status.state).waiting && (look.strict || !i.status.stop))
+    if (controllers::rule_of(i.status.state).waiting)
       if (auto found = wrong(i.meta.name, i.status.waiting)) return found;
   for (const auto& d : look.view.deployments)
-    if (look.strict && d.status.waiting)
+    if (d.status.waiting)
       if (auto found = wrong(d.meta.name, d.status.waiting)) return found;
   return std::nullopt;
 }

@@ -28,7 +28,6 @@ struct Look {
   const std::vector<FakeWorker>& workers;
   const std::map<std::string, Heard>& heard;  // by worker id
   Time now;
-  bool strict = false;  // SimOptions::strict
 };
 
 /// At each look an instance is

@@ -20,7 +20,7 @@ constexpr std::uint64_t kSeeds = 15;
 #endif
 constexpr unsigned kThreadsMax = 8;
 
-/// BERTH_SIM_SEEDS asks for more or fewer, BERTH_SIM_SEED for one alone, BERTH_SIM_STRICT=1 for SimOptions::strict.
+/// BERTH_SIM_SEEDS asks for more or fewer, BERTH_SIM_SEED for one alone.
 std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
   const char* text = std::getenv(variable);
   return text == nullptr ? otherwise : parse_u64(text).value_or(otherwise);
@@ -34,7 +34,7 @@ struct Outcome {
 
 Outcome run_one(std::uint64_t seed) {
   try {
-    const auto report = run_sim({.seed = seed, .strict = number_of("BERTH_SIM_STRICT", 0) > 0});
+    const auto report = run_sim({.seed = seed});
     if (!report) return {.violation = report.error().message};
     return {.violation = report->ok() ? "" : report->text(), .placed = report->placed, .ready = report->ready_at_end};
   } catch (const std::exception& e) {

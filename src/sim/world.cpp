@@ -58,7 +58,7 @@ class World {
     for (std::uint32_t i = 0; i < options.workers; ++i) workers_.emplace_back(sim_worker(rng_, i));
     links_.resize(workers_.size());
     phase_ = kStep * 60 * options.minutes;
-    plan_ = draw_faults(rng_, workers_.size(), phase_, options.strict);
+    plan_ = draw_faults(rng_, workers_.size(), phase_);
     report_.faults = plan_.text();
     start_server();
   }
@@ -266,7 +266,7 @@ class World {
     for (std::size_t w = 0; w < workers_.size(); ++w)
       if (result.workers.contains(workers_[w].id)) tell(w);
     for (const auto& i : view->instances) report_.placed += seen_.insert(i.meta.id).second ? 1U : 0U;
-    const Look look{.view = *view, .workers = workers_, .heard = heard_, .now = now(), .strict = options_.strict};
+    const Look look{.view = *view, .workers = workers_, .heard = heard_, .now = now()};
     note(transitions_.check(look));
     note(waiting_.check(look));
     note(promises_.check(*view));

@@ -24,9 +24,6 @@ struct SimOptions {
   std::uint32_t workers = 3;
   std::uint32_t minutes = 2;       // of faults
   std::uint32_t heal_minutes = 4;  // without, until all must be well; beyond the longest hold of foreign use
-  /// Also what the server does not keep yet: no state that a worker which is not alive cannot have, a true sentence for
-  /// everything that waits, cordons shown after a start, instructions that are lost.
-  bool strict = false;
 };
 
 struct SimReport {
