@@ -10,6 +10,9 @@
 namespace berth::reconcile {
 namespace {
 
+/// Instances of one worker that are shown and counted though nobody knows them.
+constexpr std::size_t kOrphansMax = 4096;
+
 bool same_work(const fleet::InstanceStatus& a, const fleet::InstanceStatus& b) {
   return a.state == b.state && a.port == b.port && a.pid == b.pid && a.restarts == b.restarts && a.message == b.message;
 }
@@ -128,8 +131,11 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
     // Unknown to us: an orphan. Shown and counted as an occupant, never stopped by itself.
     if (report.gone)
       worker.orphans.erase(report.instance);
-    else
+    else if (worker.orphans.size() < kOrphansMax || worker.orphans.contains(report.instance))
       worker.orphans[report.instance] = report;
+    else
+      log::warn("an instance that nobody knows is not counted: the worker reports too many",
+                {log::kv("worker", worker.object.meta.name), log::kv("instance", report.instance)});
     worker.dirty = true;
     return;
   }
