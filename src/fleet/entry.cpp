@@ -147,9 +147,20 @@ void derive_hashes(WorkerEntry& e) {
     facts.devices[i].island.reset();
     facts.devices[i].numa_node.reset();
   }
-  Hasher key;
-  detail::hash_value(key, facts);
-  e.class_key = key.finish();
+  facts.memory_total_bytes = 0;
+  facts.reserved_memory_bytes = 0;
+  facts.reserved_device_memory_bytes = 0;
+  Hasher types;
+  detail::hash_value(types, facts);
+  e.types_key = types.finish();
+  const auto& w = e.worker;
+  e.class_key = Hasher()
+                    .add(e.types_key.hi)
+                    .add(e.types_key.lo)
+                    .add(w.memory_total_bytes.value)
+                    .add(w.reserved_memory_bytes.value)
+                    .add(w.reserved_device_memory_bytes.value)
+                    .finish();
 }
 
 }  // namespace

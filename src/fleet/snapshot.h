@@ -63,6 +63,7 @@ struct WorkerEntry {
   bool unified = false;                  // some device shares the RAM: device claims also count in `memory`
   std::vector<LostClaim> lost;           // dropped from the occupants: it counts against nothing that is there
   Hash hash;                             // of worker and occupants
+  Hash types_key;                        // of what the static facts say of engines and devices, without the RAM
   Hash class_key;                        // of the static facts without names, labels and bytes in use (DESIGN §2)
 };
 

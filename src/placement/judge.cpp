@@ -84,6 +84,8 @@ Few<std::uint16_t> usable_devices(const Context& context,
   return usable;
 }
 
+Judgement::Judgement() = default;
+
 Search::Search(Context& context, const Search* before) : context_(context), order_(context.policy) {
   chains_.resize(context.options.size());
   for (const auto& option : context.options) {
@@ -110,10 +112,11 @@ Search::Search(Context& context, const Search* before) : context_(context), orde
     }
     if (workers_.back()->open) ++open_workers_;
   });
-  for (auto& worker : judged_) {
-    worker.judgements.reserve(context_.options.size());
-    for (std::size_t i = 0; i < context_.options.size(); ++i)
-      worker.judgements.push_back(judge(worker, i, worker.ledger, false));
+  const std::size_t options = context_.options.size();
+  judgements_.resize(judged_.size() * options);
+  for (std::size_t w = 0; w < judged_.size(); ++w) {
+    judged_[w].judgements = std::span(judgements_).subspan(w * options, options);
+    for (std::size_t i = 0; i < options; ++i) judge(judged_[w], i, judged_[w].judgements[i]);
   }
 }
 
@@ -139,70 +142,87 @@ LayoutAnswer& Search::run_layouts(const LayoutInput& input, std::size_t option) 
 }
 
 const ClassEval& Search::class_of(const WorkerEntry& entry) {
-  auto& slot = classes_[entry.class_key];
-  if (slot) return *slot;
-  slot = std::make_unique<ClassEval>();
-  slot->types = device_types(entry.worker);
-  slot->chains.resize(context_.options.size());
-  for (const auto& type : slot->types) {
+  const auto [slot, unseen] = classes_.try_emplace(entry.types_key);
+  ClassEval& cls = slot->second;
+  if (!unseen) return cls;
+  cls.types = device_types(entry.worker);
+  cls.chains.resize(context_.options.size());
+  for (const auto& type : cls.types) {
     const std::string key = chain_key(entry, type);
     for (std::size_t i = 0; i < context_.options.size(); ++i) {
       const auto [at, fresh] = chains_[i].try_emplace(key);
       if (fresh) at->second = best_version(context_, context_.options[i], entry, type);
-      slot->chains[i].push_back(&at->second);
+      cls.chains[i].push_back(&at->second);
     }
   }
-  return *slot;
+  return cls;
 }
 
-Judgement Search::judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain) {
-  Judgement best;
+void Search::judge_type(const WorkerEval& worker, std::size_t option, std::size_t at, Judgement& j) {
+  const auto& type = worker.cls->types[at];
+  const auto& chain = *worker.cls->chains[option][at];
+  j.type = &type;
+  j.chain = &chain;
+  if (chain.blocked) return hide_below(j);
+  const auto& ledger = worker.ledger;
+  const auto usable = usable_devices(context_, *worker.entry, ledger, type);
+  const LayoutInput input{context_, context_.options[option], *worker.entry, ledger, type, chain, usable, order_};
+  const bool uneven = context_.uneven.outcome == Outcome::kReject;
+  LayoutAnswer none;
+  if (uneven) none.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
+  LayoutAnswer& answer = uneven ? none : run_layouts(input, option);
+  j.disk = disk_rule(context_, *worker.entry, chain);
+  if (auto* best = first_of(answer.candidates, ledger)) j.best = std::move(*best);
+  if (!j.best && answer.shortfalls.empty())
+    answer.shortfalls.push_back({RuleId::kLayout,
+                                 type.cpu ? RuleOutcome::reject(Reason::kDeviceSelected)
+                                          : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
+                                 Bytes(Bytes::kMax)});
+  // With consent to several workers, what one of them cannot hold is no answer.
+  const bool layers = context_.options[option].engine->memory == engines::MemoryModel::kParts;
+  if (!j.best && layers && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
+    answer.shortfalls.push_back(across_workers_shortfall(context_.options[option]));
+  if (!j.best) {
+    auto nearest = std::min_element(answer.shortfalls.begin(),
+                                    answer.shortfalls.end(),
+                                    [](const auto& a, const auto& b) { return a.missing < b.missing; });
+    set_shortfall(j, std::move(*nearest), *worker.entry);
+  }
+  const bool untold = j.memory.outcome == Outcome::kUnknown || j.layout.outcome == Outcome::kUnknown;
+  const bool rejected = (!j.best && !untold) || j.disk.outcome == Outcome::kReject;
+  j.unknown = !rejected && (chain_unknown(chain) || untold);
+  j.fits = !rejected && !j.unknown;
+}
+
+/// Whether what this type comes to is known to be no better, without a look at it.
+bool Search::cannot_pass(const Judgement& best, const DeviceType& type, const StaticChain& chain) const {
+  if (chain.blocked) return chain.rejected_at <= progress(best);
+  const bool on_devices = best.fits && best.best->total_layers > 0 && best.best->offload_layers > 0;
+  return type.cpu && on_devices && order_.one_device_wins();
+}
+
+void Search::judge(const WorkerEval& worker, std::size_t option, Judgement& best) {
   for (std::size_t t = 0; t < worker.cls->types.size(); ++t) {
-    const auto& type = worker.cls->types[t];
-    const auto& chain = *worker.cls->chains[option][t];
-    Judgement j;
-    j.type = &type;
-    j.chain = &chain;
-    if (chain.blocked) {
-      hide_below(j);
-    } else {
-      const auto usable = usable_devices(context_, *worker.entry, ledger, type);
-      LayoutInput input{context_, context_.options[option], *worker.entry, ledger, type, chain, usable, uncertain};
-      const bool uneven = context_.uneven.outcome == Outcome::kReject;
-      LayoutAnswer none;
-      if (uneven) none.shortfalls.push_back({RuleId::kLayout, context_.uneven, Bytes(Bytes::kMax)});
-      LayoutAnswer& answer = uneven ? none : run_layouts(input, option);
-      j.disk = disk_rule(context_, *worker.entry, chain);
-      for (auto& c : answer.candidates) {
-        order_.fill(context_, ledger, c);
-        if (!j.best || order_.before(c, *j.best)) j.best = std::move(c);
-      }
-      if (!j.best && answer.shortfalls.empty())
-        answer.shortfalls.push_back({RuleId::kLayout,
-                                     type.cpu
-                                         ? RuleOutcome::reject(Reason::kDeviceSelected)
-                                         : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
-                                     Bytes(Bytes::kMax)});
-      // With consent to several workers, what one of them cannot hold is no answer.
-      const bool layers = context_.options[option].engine->memory == engines::MemoryModel::kParts;
-      if (!j.best && layers && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
-        answer.shortfalls.push_back(across_workers_shortfall(context_.options[option]));
-      if (!j.best) {
-        auto nearest = std::min_element(answer.shortfalls.begin(),
-                                        answer.shortfalls.end(),
-                                        [](const auto& a, const auto& b) { return a.missing < b.missing; });
-        set_shortfall(j, std::move(*nearest), *worker.entry);
-      }
-      const bool untold = j.memory.outcome == Outcome::kUnknown || j.layout.outcome == Outcome::kUnknown;
-      const bool rejected = (!j.best && !untold) || j.disk.outcome == Outcome::kReject;
-      j.unknown = !rejected && (chain_unknown(chain) || untold);
-      j.fits = !rejected && !j.unknown;
+    if (t == 0) {
+      judge_type(worker, option, t, best);
+      continue;
     }
-    const bool better = best.type == nullptr || progress(j) > progress(best) ||
-                        (j.fits && best.fits && order_.before(*j.best, *best.best));
+    if (cannot_pass(best, worker.cls->types[t], *worker.cls->chains[option][t])) continue;
+    Judgement j;
+    judge_type(worker, option, t, j);
+    const bool better = progress(j) > progress(best) || (j.fits && best.fits && order_.before(*j.best, *best.best));
     if (better) best = std::move(j);
   }
   ASSERT(best.type != nullptr);
+}
+
+/// The candidate that ranks first, with its key; null without one.
+Candidate* Search::first_of(std::vector<Candidate>& candidates, const Ledger& ledger) const {
+  Candidate* best = nullptr;
+  for (auto& c : candidates) {
+    order_.fill(context_, ledger, c);
+    if (best == nullptr || order_.before(c, *best)) best = &c;
+  }
   return best;
 }
 
@@ -232,7 +252,7 @@ void Search::each_layout(
       if (!admits(worker, chain)) continue;
       const auto usable = usable_devices(context_, *worker.entry, ledger, type);
       const LayoutInput input{
-          context_, context_.options[i], *worker.entry, ledger, type, chain, usable, uncertain, purpose};
+          context_, context_.options[i], *worker.entry, ledger, type, chain, usable, order_, uncertain, purpose};
       if (!visit(run_layouts(input, i))) return;
     }
   }
@@ -262,10 +282,8 @@ std::optional<Candidate> Search::best_on(const WorkerEval& worker, const Ledger&
   if (!worker.open) return std::nullopt;
   std::optional<Candidate> best;
   each_layout(worker, ledger, uncertain, Purpose::kBest, [&](LayoutAnswer& answer) {
-    for (auto& c : answer.candidates) {
-      order_.fill(context_, ledger, c);
-      if (!best || order_.before(c, *best)) best = std::move(c);
-    }
+    auto* first = first_of(answer.candidates, ledger);
+    if (first != nullptr && (!best || order_.before(*first, *best))) best = std::move(*first);
     return true;
   });
   return best;

@@ -92,6 +92,16 @@ std::uint64_t bytes_left(const Context&, const Candidate&, std::span<const Rated
   });
 }
 
+using DeviceValue = std::uint64_t (*)(const Context&, const Ledger&, std::uint16_t position);
+
+std::uint64_t device_strategy(const Context& context, const Ledger& ledger, std::uint16_t position) {
+  return context.strategy == fleet::Strategy::kBinpack ? 0 : ledger.instances[position];
+}
+
+std::uint64_t device_bytes(const Context&, const Ledger& ledger, std::uint16_t position) {
+  return ledger.devices[position].value;
+}
+
 std::string ids_text(const Candidate& c) {
   std::string text;
   each_part(c, [&](const Part& part) {
@@ -125,6 +135,7 @@ struct KeyOrder::KeyPart {
   Value value;
   bool ids;
   std::string_view text;
+  DeviceValue by_device = nullptr;  // what remains of it between two devices of one worker; null: nothing
 };
 
 KeyOrder::KeyOrder(const Policy& policy) {
@@ -139,8 +150,8 @@ KeyOrder::KeyOrder(const Policy& policy) {
       {"stages", stages, false, "pipeline stages"},
       {"interconnect", interconnect, false, "0 one island, 1 not known, 2 across islands"},
       {"files_present", bytes_to_fetch, false, "bytes to fetch or install first"},
-      {"strategy", strategy, false, "spread: fewest of ours first; binpack: least free first"},
-      {"bytes_left", bytes_left, false, "bytes left over on the chosen devices"},
+      {"strategy", strategy, false, "spread: fewest of ours first; binpack: least free first", device_strategy},
+      {"bytes_left", bytes_left, false, "bytes left over on the chosen devices", device_bytes},
       {"ids", nullptr, true, "worker id, device ids"},
   }};
   for (const auto& name : policy.plan_key) {
@@ -150,6 +161,8 @@ KeyOrder::KeyOrder(const Policy& policy) {
     else
       parts_.push_back(&*at);
   }
+  for (const KeyPart* part : parts_)
+    if (part->ids || part->by_device != nullptr) device_parts_.push_back(part);
   one_device_wins_ = devices_decide();
 }
 
@@ -185,6 +198,20 @@ bool KeyOrder::before(const Candidate& a, const Candidate& b) const {
       continue;
     }
     if (a.key[i] != b.key[i]) return a.key[i] < b.key[i];
+  }
+  return false;
+}
+
+bool KeyOrder::device_before(
+    const Context& context, const WorkerEntry& entry, const Ledger& ledger, std::uint16_t a, std::uint16_t b) const {
+  for (const KeyPart* part : device_parts_) {
+    if (part->ids) {
+      const int order = entry.worker.devices[a].id.compare(entry.worker.devices[b].id);
+      if (order != 0) return order < 0;
+      continue;
+    }
+    const std::uint64_t x = part->by_device(context, ledger, a), y = part->by_device(context, ledger, b);
+    if (x != y) return x < y;
   }
   return false;
 }

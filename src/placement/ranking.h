@@ -25,6 +25,10 @@ class KeyOrder {
   void fill(const Context& context, std::span<const Rated> parts, Candidate& candidate) const;
   /// True when `a` ranks before `b`. The part "ids" compares worker id, then device ids.
   [[nodiscard]] bool before(const Candidate& a, const Candidate& b) const;
+  /// Of two plans for one worker that differ in nothing but their one device, and whose claim both devices hold: true
+  /// when the one on `a` ranks before the one on `b`.
+  [[nodiscard]] bool device_before(
+      const Context& context, const WorkerEntry& entry, const Ledger& ledger, std::uint16_t a, std::uint16_t b) const;
   [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
   [[nodiscard]] const std::vector<std::string>& unknown() const { return unknown_; }
   /// True when, of the plans for one worker, those with all layers on one device rank before all others: other layouts
@@ -35,6 +39,7 @@ class KeyOrder {
   [[nodiscard]] bool devices_decide() const;
   struct KeyPart;
   std::vector<const KeyPart*> parts_;
+  std::vector<const KeyPart*> device_parts_;  // of those, what goes by the device
   std::vector<std::string> unknown_;
   bool one_device_wins_ = false;
 };

@@ -132,10 +132,13 @@ std::vector<Candidate> Search::walk(std::vector<Ledger>& ledgers, std::uint32_t 
     heap.push_back(w);
     if (careful) room[w] = count_on(*workers_[w], ledgers[w], uncertain, wanted);
   }
-  std::make_heap(heap.begin(), heap.end(), behind);
+  if (wanted > 1) std::make_heap(heap.begin(), heap.end(), behind);
   std::vector<Candidate> chosen;
   while (chosen.size() < wanted && !heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), behind);
+    if (wanted > 1)
+      std::pop_heap(heap.begin(), heap.end(), behind);
+    else
+      std::swap(*std::max_element(heap.begin(), heap.end(), behind), heap.back());
     const std::size_t pick = heap.back();
     heap.pop_back();
     Step step{*best[pick], ledgers[pick], static_cast<std::uint32_t>(wanted - chosen.size() - 1), room[pick]};
@@ -165,7 +168,7 @@ Search::Placement Search::place() {
   Placement result;
   const auto round = [&](bool uncertain) {
     const auto wanted = static_cast<std::uint32_t>(asked - result.chosen.size());
-    const auto before = ledgers;
+    const auto before = wanted > 1 ? ledgers : std::vector<Ledger>();
     auto found = walk(ledgers, wanted, uncertain, false);
     if (found.size() < wanted && wanted > 1 && !found.empty()) {
       const auto room = counts(before, wanted, uncertain);

@@ -10,6 +10,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "placement/layouts/layout.h"
@@ -25,6 +27,7 @@ struct ClassEval {
 
 /// What one option comes to on one worker, on its present figures.
 struct Judgement {
+  Judgement();                       // not an aggregate: the plan's room is not cleared first
   const DeviceType* type = nullptr;  // the one that gets farthest
   const StaticChain* chain = nullptr;
   RuleOutcome layout;
@@ -42,7 +45,7 @@ struct WorkerEval {
   WorkerGate gate;
   bool open = false;
   Ledger ledger;
-  std::vector<Judgement> judgements;  // per option
+  std::span<Judgement> judgements;  // per option, of Search
 };
 
 class Search {
@@ -73,7 +76,11 @@ class Search {
 
  private:
   const ClassEval& class_of(const WorkerEntry& entry);
-  Judgement judge(const WorkerEval& worker, std::size_t option, const Ledger& ledger, bool uncertain);
+  /// On the worker's present figures.
+  void judge(const WorkerEval& worker, std::size_t option, Judgement& best);
+  void judge_type(const WorkerEval& worker, std::size_t option, std::size_t type, Judgement& j);
+  [[nodiscard]] bool cannot_pass(const Judgement& best, const DeviceType& type, const StaticChain& chain) const;
+  Candidate* first_of(std::vector<Candidate>& candidates, const Ledger& ledger) const;
   std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
   [[nodiscard]] const Candidate* judged_best(const WorkerEval& worker) const;
   /// The answer is good until the next call.
@@ -101,10 +108,14 @@ class Search {
 
   Context& context_;
   KeyOrder order_;
-  std::map<Hash, std::unique_ptr<ClassEval>> classes_;
+  struct ByLow {
+    std::size_t operator()(const Hash& h) const { return h.lo; }
+  };
+  std::unordered_map<Hash, ClassEval, ByLow> classes_;      // by WorkerEntry::types_key; never walked through
   std::vector<std::map<std::string, StaticChain>> chains_;  // [option], by chain_key: classes share them
   std::vector<std::vector<bool>> layouts_;                  // [option][row of layout_table()]: the engine knows it
   std::vector<WorkerEval> judged_;                          // here, not by `before`
+  std::vector<Judgement> judgements_;                       // of those
   std::vector<const WorkerEval*> workers_;                  // in the order of the snapshot
   LayoutAnswer answer_;                                     // of the layouts that are being looked at
   std::size_t open_workers_ = 0;                            // with an open gate

@@ -139,6 +139,15 @@ const Estimates::LayerTable& Estimates::layer_table(const DeviceTraits& traits) 
   return table;
 }
 
+Estimates::Runs* Estimates::runs(const DeviceTraits& traits, std::uint32_t count) {
+  constexpr std::uint32_t kKeptMax = 256;  // layers: 1.5 MiB
+  for (auto& row : runs_)
+    if (same_memory(row.traits, traits)) return row.runs.total == count ? &row.runs : nullptr;
+  const auto* model = llama();
+  if (model == nullptr || model->total_layers() != count || count > kKeptMax) return nullptr;
+  return &runs_.emplace_back(RunsRow{traits, {count, std::vector<Run>(std::size_t(count + 1) * (count + 1))}}).runs;
+}
+
 Bytes Estimates::least_on_devices(std::uint32_t layers) {
   if (least_.empty()) {
     // The last layers go to devices first; one of those counted may be the output layer.

@@ -49,9 +49,24 @@ class Estimates {
     std::vector<Interval> host;
   };
 
+  /// A run of layers on a device in the middle of a row, once it was asked for.
+  struct Run {
+    Bytes expected;
+    Bytes high;
+    bool asked = false;
+  };
+  /// Runs of a row that holds all layers, by the layers before it and its own.
+  struct Runs {
+    std::uint32_t total = 0;
+    std::vector<Run> known;
+    Run& at(std::uint32_t before, std::uint32_t run) { return known[std::size_t(before) * (total + 1) + run]; }
+  };
+
   /// Null with `error` set when a fact is missing.
   const estimate::LlamaModel* llama();
   const LayerTable& layer_table(const DeviceTraits& traits);
+  /// Null when `count` is not the whole model, or too much to keep.
+  Runs* runs(const DeviceTraits& traits, std::uint32_t count);
   /// A lower bound of the bytes that `layers` layers take on devices.
   Bytes least_on_devices(std::uint32_t layers);
   const estimate::RankEstimate* rank(const Shape& shape, const DeviceTraits& traits);
@@ -68,12 +83,17 @@ class Estimates {
     DeviceTraits traits;
     LayerTable table;
   };
+  struct RunsRow {
+    DeviceTraits traits;
+    Runs runs;
+  };
   struct RankRow {
     DeviceTraits traits;
     Shape shape;
     std::optional<estimate::RankEstimate> rank;
   };
   std::deque<TableRow> tables_;
+  std::deque<RunsRow> runs_;
   std::deque<RankRow> ranks_;
   std::vector<Bytes> least_;
   std::string error_;

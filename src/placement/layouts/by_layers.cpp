@@ -92,7 +92,8 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
   c.layers = deal_in_proportion(rooms, count);
   if (try_split(input, c, answer, false) && drop_unused(input, c)) return true;
   const bool all = fixed_device_count(input.context).has_value();
-  const DealInput deal{*input.option.estimates->llama(), input.type.traits, rooms, count, input.uncertain, all};
+  auto* const runs = input.option.estimates->runs(input.type.traits, count);
+  const DealInput deal{*input.option.estimates->llama(), input.type.traits, rooms, count, input.uncertain, all, runs};
   c.positions = positions;
   c.layers = deal_in_order(deal);
   if (try_split(input, c, answer, keep) && drop_unused(input, c)) return true;
@@ -108,7 +109,7 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
   } else {
     // The last device also holds the output layer, so that the other way round may fit where this one does not.
     const Few<Bytes> reversed(rooms.rbegin(), rooms.rend());
-    c.layers = deal_in_order({deal.model, deal.traits, reversed, count, deal.uncertain, all});
+    c.layers = deal_in_order({deal.model, deal.traits, reversed, count, deal.uncertain, all, runs});
   }
   return try_split(input, c, answer, false) && drop_unused(input, c);
 }
@@ -139,34 +140,33 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
   const auto& table = input.option.estimates->layer_table(input.type.traits);
   const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
   if (layers_wanted(input, total) < total) return;
-  bool found = false;
+  const Bytes claim = pick(table.device[total], input.uncertain), host = pick(table.host[total], input.uncertain);
+  const bool shared = input.type.traits.unified_memory;
+  const bool host_holds = host + (shared ? claim : Bytes()) <= input.ledger.memory;
+  const auto add = [&](std::uint16_t position) {
+    Candidate& c = add_candidate(input, "single_device", answer);
+    c.total_layers = c.offload_layers = total;
+    c.positions.push_back(position);
+    c.layers.push_back(total);
+    c.claims.push_back(claim);
+    c.memory_claim = host;
+  };
   for (const auto& group : selection_groups(input)) {
-    for (const auto position : group) {
-      // The shortfall is only told by a judgement.
-      if (input.purpose != Purpose::kJudge &&
-          input.ledger.devices[position] < pick(table.device[total], input.uncertain))
-        break;
-      Candidate c = llama_candidate(input, "single_device", total);
-      c.positions = {position};
-      c.layers = {total};
-      c.offload_layers = total;
-      c.claims = {pick(table.device[total], input.uncertain)};
-      c.memory_claim = pick(table.host[total], input.uncertain);
-      auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
-      if (shortfall.outcome.outcome == Outcome::kPass) {
-        found = true;
-        answer.candidates.push_back(std::move(c));
-        continue;
-      }
-      if (found) break;
-      const bool expected_fits =
-          !input.uncertain && table.device[total].expected <= input.ledger.devices[position] &&
-          table.host[total].expected + (input.type.traits.unified_memory ? table.device[total].expected : Bytes()) <=
-              input.ledger.memory;
-      if (expected_fits) mark_uncertain(shortfall, {{table.device[total]}, table.host[total]});
-      answer.shortfalls.push_back(std::move(shortfall));
-      break;  // sorted by size: smaller devices are no better
-    }
+    std::size_t holding = 0;  // sorted by size: those behind a device that is too small are no better
+    while (host_holds && holding < group.size() && input.ledger.devices[group[holding]] >= claim) ++holding;
+    if (holding > 0 && input.purpose == Purpose::kAll)
+      std::for_each(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(holding), add);
+    else if (holding > 0)
+      add(input.purpose == Purpose::kAny ? group.front() : best_device(input, group, holding));
+    // The shortfall is only told by a judgement.
+    if (holding > 0 || group.empty() || input.purpose != Purpose::kJudge) continue;
+    const auto position = group.front();
+    auto shortfall = check_claims(input, group.first(1), std::span(&claim, 1), host, "single_device");
+    const auto &device_bytes = table.device[total], &host_bytes = table.host[total];
+    const bool expected_fits = !input.uncertain && device_bytes.expected <= input.ledger.devices[position] &&
+                               host_bytes.expected + (shared ? device_bytes.expected : Bytes()) <= input.ledger.memory;
+    if (expected_fits) mark_uncertain(shortfall, {{device_bytes}, host_bytes});
+    answer.shortfalls.push_back(std::move(shortfall));
   }
 }
 
@@ -251,7 +251,6 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
 void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
   if (!llama_ready(input, answer)) return;
   const auto& table = input.option.estimates->layer_table(input.type.traits);
-  Candidate c = llama_candidate(input, "cpu", static_cast<std::uint32_t>(table.device.size() - 1));
   const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input.context);
   if (offload_asked) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDevicesAsked), Bytes(Bytes::kMax)});
@@ -261,12 +260,14 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kNoCpuOffload), Bytes(Bytes::kMax)});
     return;
   }
-  c.memory_claim = pick(table.host[0], input.uncertain);
-  auto shortfall = check_claims(input, {}, {}, c.memory_claim, c.layout);
-  if (shortfall.outcome.outcome == Outcome::kPass) {
-    answer.candidates.push_back(std::move(c));
+  const Bytes claim = pick(table.host[0], input.uncertain);
+  if (claim <= input.ledger.memory) {
+    Candidate& c = add_candidate(input, "cpu", answer);
+    c.total_layers = static_cast<std::uint32_t>(table.device.size() - 1);
+    c.memory_claim = claim;
     return;
   }
+  auto shortfall = check_claims(input, {}, {}, claim, "cpu");
   if (!input.uncertain && table.host[0].expected <= input.ledger.memory) mark_uncertain(shortfall, {{}, table.host[0]});
   answer.shortfalls.push_back(std::move(shortfall));
 }

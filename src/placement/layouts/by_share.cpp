@@ -113,11 +113,18 @@ bool add_shapes(const LayoutInput& input,
 void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
   if (sizes_of(input.context).world().value_or(1) != 1) return;
   for (const auto& group : selection_groups(input)) {
-    const std::size_t before = answer.shortfalls.size();
+    const std::size_t before = answer.shortfalls.size(), known = answer.candidates.size();
     for (const auto position : group) {
       add_ranks(input, {}, std::span(&position, 1), "single_device", answer);
       if (answer.shortfalls.size() > before) break;  // sorted by size: smaller devices are no better
+      if (input.purpose != Purpose::kAll) break;
     }
+    if (answer.candidates.size() == known || input.purpose == Purpose::kAll || input.purpose == Purpose::kAny) continue;
+    // The same claim on another device that holds it.
+    auto& c = answer.candidates.back();
+    std::size_t holding = 1;
+    while (holding < group.size() && input.ledger.devices[group[holding]] >= c.claims.front()) ++holding;
+    c.positions.front() = best_device(input, group, holding);
   }
 }
 

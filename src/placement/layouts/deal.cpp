@@ -9,8 +9,11 @@ namespace berth::placement {
 namespace {
 
 Bytes run_bytes(const DealInput& in, std::uint32_t before, std::uint32_t run) {
+  Estimates::Run* known = in.runs == nullptr ? nullptr : &in.runs->at(before, run);
+  if (known != nullptr && known->asked) return in.uncertain ? known->expected : known->high;
   const std::array<std::uint32_t, 3> row = {before, run, in.count - before - run};
   const Interval bytes = in.model.device(row, 1, in.traits);
+  if (known != nullptr) *known = {bytes.expected, bytes.high, true};
   return in.uncertain ? bytes.expected : bytes.high;
 }
 

@@ -18,10 +18,11 @@ constexpr std::size_t kExactDealMax = 12;
 struct DealInput {
   const estimate::LlamaModel& model;
   const DeviceTraits& traits;
-  std::span<const Bytes> rooms;  // what each device can hold
-  std::uint32_t count = 0;       // layers to deal, counted as -ngl does
-  bool uncertain = false;        // expected bytes instead of high
-  bool all = false;              // each device must get a layer
+  std::span<const Bytes> rooms;     // what each device can hold
+  std::uint32_t count = 0;          // layers to deal, counted as -ngl does
+  bool uncertain = false;           // expected bytes instead of high
+  bool all = false;                 // each device must get a layer
+  Estimates::Runs* runs = nullptr;  // of that count, where they are kept
 };
 
 /// Layers by device in the order that was found best. `order[k]` is the place in `rooms` of the k-th device; devices

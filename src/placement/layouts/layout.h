@@ -69,6 +69,8 @@ enum class Purpose {
   kAll,    // every candidate
 };
 
+class KeyOrder;
+
 struct LayoutInput {
   Context& context;
   const Option& option;
@@ -77,7 +79,8 @@ struct LayoutInput {
   const DeviceType& type;
   const StaticChain& chain;
   std::span<const std::uint16_t> usable;  // positions of this type that the restriction admits, most allocatable first
-  bool uncertain = false;                 // claim `expected` instead of `high`
+  const KeyOrder& order;
+  bool uncertain = false;  // claim `expected` instead of `high`
   Purpose purpose = Purpose::kJudge;
 };
 
@@ -118,6 +121,10 @@ Shortfall check_claims(const LayoutInput& input,
                        Bytes memory_claim,
                        std::string_view layout);
 Candidate make_candidate(const LayoutInput& input, std::string_view layout);
+/// The same as a further candidate of the answer.
+Candidate& add_candidate(const LayoutInput& input, std::string_view layout, LayoutAnswer& answer);
+/// Of the first `count` devices of a group, each of which holds the same plan: whose plan ranks first.
+std::uint16_t best_device(const LayoutInput& input, std::span<const std::uint16_t> group, std::size_t count);
 /// "GPU-1 of w1" for sentences.
 std::string device_title(const WorkerEntry& entry, std::uint16_t position);
 /// How many devices one replica must take: devices_per_replica, the group size of `use: all`, or the parallel sizes.

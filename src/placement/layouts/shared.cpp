@@ -3,6 +3,7 @@
 
 #include "placement/layouts/layout.h"
 #include "placement/layouts/ranks.h"
+#include "placement/ranking.h"
 
 namespace berth::placement {
 namespace {
@@ -27,11 +28,20 @@ Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
   Ledger ledger;
   const auto& devices = entry.worker.devices;
   ledger.instances.assign(entry.instances.begin(), entry.instances.end());
+  ledger.devices.reserve(devices.size());
+  if (!context.request.replaces) {
+    for (const auto& o : entry.occupants)
+      if (o.kind != fleet::OccupantKind::kForeign)
+        ++(o.deployment == context.request.deployment ? ledger.own : ledger.others);
+    for (const auto& c : entry.capacity) ledger.devices.push_back(c.allocatable);
+    ledger.memory = entry.memory.allocatable;
+    return ledger;
+  }
   Few<Bytes> back(devices.size());
   Bytes memory_back;
   for (const auto& o : entry.occupants) {
     if (o.kind == fleet::OccupantKind::kForeign) continue;
-    const bool replaced = context.request.replaces && o.deployment == *context.request.replaces;
+    const bool replaced = o.deployment == *context.request.replaces;
     if (!replaced) ++(o.deployment == context.request.deployment ? ledger.own : ledger.others);
     if (replaced) memory_back += std::max(o.claim.memory_bytes, o.observed_memory_bytes.value_or(Bytes()));
     for (std::size_t i = 0; replaced && i < devices.size(); ++i) {
@@ -40,7 +50,6 @@ Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
       if (devices[i].unified_memory) memory_back += held(o, devices[i].id);
     }
   }
-  ledger.devices.reserve(devices.size());
   for (std::size_t i = 0; i < devices.size(); ++i)
     ledger.devices.push_back(fleet::allocatable(entry.capacity[i], back[i]));
   ledger.memory = fleet::allocatable(entry.memory, memory_back);
@@ -92,7 +101,12 @@ RuleOutcome worded(Shortfall shortfall, const WorkerEntry& entry) {
 }
 
 Candidate make_candidate(const LayoutInput& input, std::string_view layout) {
-  Candidate c;
+  LayoutAnswer answer;
+  return std::move(add_candidate(input, layout, answer));
+}
+
+Candidate& add_candidate(const LayoutInput& input, std::string_view layout, LayoutAnswer& answer) {
+  Candidate& c = answer.candidates.emplace_back();
   c.option = &input.option;
   c.entry = &input.entry;
   c.type = &input.type;
@@ -100,6 +114,13 @@ Candidate make_candidate(const LayoutInput& input, std::string_view layout) {
   c.layout = layout;
   c.uncertain = input.uncertain;
   return c;
+}
+
+std::uint16_t best_device(const LayoutInput& input, std::span<const std::uint16_t> group, std::size_t count) {
+  std::uint16_t best = group.front();
+  for (const auto position : group.first(count).subspan(1))
+    if (input.order.device_before(input.context, input.entry, input.ledger, position, best)) best = position;
+  return best;
 }
 
 std::optional<std::uint32_t> fixed_device_count(const Context& context) { return sizes_of(context).world(); }
