@@ -24,7 +24,7 @@ std::vector<std::pair<Across::Kind, Across::Need>> Across::mixed_needs(const Opt
                                                                        bool uncertain) {
   std::vector<std::pair<const Kind*, Need>> able;
   for (const auto* kind : kinds)
-    if (auto need = need_of(option, *kind, shape, uncertain)) able.emplace_back(kind, std::move(*need));
+    if (auto need = need_of(option, *kind, shape, uncertain)) able.emplace_back(kind, *need);
   std::sort(able.begin(), able.end(), [](const auto& a, const auto& b) {
     return a.second.share.utilization < b.second.share.utilization;
   });
@@ -47,7 +47,7 @@ std::vector<std::pair<Across::Kind, Across::Need>> Across::mixed_needs(const Opt
       kind.devices += offer.usable.size();
       kind.offers.push_back(std::move(offer));
     }
-    out.emplace_back(std::move(kind), std::move(need));
+    out.emplace_back(std::move(kind), need);
   }
   return out;
 }

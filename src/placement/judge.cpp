@@ -197,7 +197,7 @@ void Search::judge_type(const WorkerEval& worker, std::size_t option, std::size_
 /// Whether what this type comes to is known to be no better, without a look at it.
 bool Search::cannot_pass(const Judgement& best, const DeviceType& type, const StaticChain& chain) const {
   if (chain.blocked) return chain.rejected_at <= progress(best);
-  const bool on_devices = best.fits && best.best->total_layers > 0 && best.best->offload_layers > 0;
+  const bool on_devices = best.fits && best.best && best.best->total_layers > 0 && best.best->offload_layers > 0;
   return type.cpu && on_devices && order_.one_device_wins();
 }
 
@@ -210,7 +210,8 @@ void Search::judge(const WorkerEval& worker, std::size_t option, Judgement& best
     if (cannot_pass(best, worker.cls->types[t], *worker.cls->chains[option][t])) continue;
     Judgement j;
     judge_type(worker, option, t, j);
-    const bool better = progress(j) > progress(best) || (j.fits && best.fits && order_.before(*j.best, *best.best));
+    const bool both = j.fits && best.fits && j.best && best.best;
+    const bool better = progress(j) > progress(best) || (both && order_.before(*j.best, *best.best));
     if (better) best = std::move(j);
   }
   ASSERT(best.type != nullptr);

@@ -292,6 +292,7 @@ void add_lines(fleet::Report& report,
                std::size_t o) {
   auto groups = groups_of(search, outcomes, o, true);
   if (!groups) groups = groups_of(search, outcomes, o, false);
+  if (!groups) return;  // only where lines are merged by hardware may there be too many
   for (const auto& group : *groups) report.lines.push_back(to_line(option, group));
 }
 

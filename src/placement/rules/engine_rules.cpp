@@ -222,6 +222,7 @@ enum class Present { kYes, kVersionUntold, kOtherVersion, kNo };
 Present present(const StaticInput& in) {
   const auto& pinned = in.context.request.restriction.engine_version;
   Present best = Present::kNo;
+  if (!in.entry.worker.engines) return best;
   for (const auto& have : *in.entry.worker.engines) {
     if (have.engine != in.option.engine->id) continue;
     if (!pinned || have.version == *pinned) return Present::kYes;
@@ -235,6 +236,7 @@ Present present(const StaticInput& in) {
 
 std::string versions_on(const fleet::Worker& worker, const std::string& engine) {
   std::vector<std::string> out;
+  if (!worker.engines) return "";
   for (const auto& have : *worker.engines)
     if (have.engine == engine && !have.version.empty()) out.push_back(have.version);
   return join(out, ", ");
