@@ -238,13 +238,14 @@ Result<std::map<std::string, std::string>> resolve_flag_paths(const std::vector<
     const std::string field = "flag " + flag;
     auto opened = open_under(path, roots);
     if (!opened.has_value()) return in(field, std::move(opened).error());
-    if (!*opened)
+    const auto& beneath = *opened;
+    if (!beneath)
       return fail(Code::kForbidden,
                   fmt::format("{}: {} leads out of the folders that engines may read ({})",
                               field,
                               printable(path),
                               roots.empty() ? "none" : join(roots, ", ")));
-    auto file = inspect(**opened);
+    auto file = inspect(*beneath);
     if (!file.has_value()) return in(field, std::move(file).error());
     out.insert_or_assign(path, std::move(file->path));
   }
