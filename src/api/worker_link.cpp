@@ -252,6 +252,13 @@ void WorkerLinks::notify(std::set<std::string> workers) {
   });
 }
 
+void WorkerLinks::end(std::set<std::string> workers) {
+  boost::asio::post(state_->deps.executor, [state = state_, workers = std::move(workers)] {
+    for (const auto& worker : workers)
+      if (const auto at = state->sessions.find(worker); at != state->sessions.end()) at->second->channel.cancel();
+  });
+}
+
 void WorkerLinks::request_data(const std::string& worker, std::uint32_t count) {
   boost::asio::post(state_->deps.executor, [state = state_, worker, count] {
     const auto at = state->sessions.find(worker);

@@ -44,6 +44,8 @@ class WorkerLinks {
   [[nodiscard]] bool all_on_this_machine() const;
   /// Any thread: these workers get their desired state anew.
   void notify(std::set<std::string> workers);
+  /// Ends the connections of workers that are none any more. Any thread.
+  void end(std::set<std::string> workers);
   /// Any thread: asks the worker to open more data connections.
   void request_data(const std::string& worker, std::uint32_t count);
   /// Streams an instance's log into the exchange; answers the request in any case.

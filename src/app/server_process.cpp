@@ -67,6 +67,13 @@ Result<net::ServerTls> make_tls(const ServerOptions& options, const net::Endpoin
 
 struct ServerProcess::State {
   explicit State(ServerOptions o) : options(std::move(o)) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  /// What still runs on a pool, behind a disk that hangs, uses nearly everything else.
+  ~State() {
+    pool.reset();
+    readers.reset();
+  }
 
   ServerOptions options;
   SystemClock clock;
@@ -210,6 +217,7 @@ struct ServerProcess::State {
       board.publish(
           route_table(*reconciler->view(), [this](const std::string& id) { return reconciler->secret_of(id); }));
       if (!result.workers.empty()) links->notify(std::move(result.workers));
+      if (!result.removed.empty()) links->end(std::move(result.removed));
       static_cast<void>(co_await wake->wait(Deadline::in(kTickEvery)));
     }
   }
@@ -251,7 +259,11 @@ struct ServerProcess::State {
     links->stop();
     co_await server->stop(Deadline::in(kDrainGrace));
     tasks.cancel();
-    static_cast<void>(co_await tasks.join(Deadline::in(kDrainGrace)));
+    if (const auto ended = co_await tasks.join(Deadline::in(kDrainGrace)); !ended) {
+      // Another thread may be writing them at this moment.
+      log::error("the last token counts were not written", {log::kv("error", ended.error().message)});
+      co_return;
+    }
     ledger.add(usage.drain());
     write_usage();
   }

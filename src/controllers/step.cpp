@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -17,9 +18,35 @@ using fleet::InstanceState;
 struct Replicas {
   std::vector<const InstanceView*> live;      // of the present template, not stopping
   std::vector<const InstanceView*> outdated;  // of an older template, not stopping
-  std::vector<const InstanceView*> refused;   // of `live`: their worker did not start them, for want of room
+  std::vector<const InstanceView*> refused;   // of `live`: their workers could not start them; the latest last
+  std::size_t started = 0;                    // of `live`: past all checks of their workers
   std::size_t all = 0;
 };
+
+/// How much is lost when it goes.
+enum class Worth { kNothing, kMayServe, kSoonServes, kServes };
+Worth worth(const InstanceView& i) {
+  switch (i.status.state) {
+    case InstanceState::kReady:
+    case InstanceState::kSimulated:
+      return Worth::kServes;
+    case InstanceState::kStarting:
+      return Worth::kSoonServes;
+    case InstanceState::kUnknown:
+      return Worth::kMayServe;
+    case InstanceState::kScheduled:
+    case InstanceState::kPreparing:
+    case InstanceState::kFailed:
+    case InstanceState::kStopping:
+      return Worth::kNothing;
+  }
+  return Worth::kNothing;
+}
+
+/// Past all checks that its worker makes before it starts an engine.
+bool has_started(const InstanceView& i) {
+  return worth(i) != Worth::kNothing || (i.status.state == InstanceState::kFailed && !i.refused_at);
+}
 
 Replicas replicas_of(const ControlState& state, const DeploymentView& d, const std::string& wanted) {
   Replicas r;
@@ -29,10 +56,13 @@ Replicas replicas_of(const ControlState& state, const DeploymentView& d, const s
     if (i.status.stop) continue;
     (i.spec.template_hash == wanted ? r.live : r.outdated).push_back(&i);
   }
-  for (const auto* i : r.live)
-    if (i->status.state == InstanceState::kFailed && i->status.last_exit &&
-        i->status.last_exit->cause == fleet::kExitRefused)
-      r.refused.push_back(i);
+  for (const auto* i : r.live) {
+    if (i->refused_at) r.refused.push_back(i);
+    if (has_started(*i)) ++r.started;
+  }
+  std::sort(r.refused.begin(), r.refused.end(), [](const InstanceView* a, const InstanceView* b) {
+    return std::tie(a->spec.refusals, a->spec.replica) < std::tie(b->spec.refusals, b->spec.replica);
+  });
   std::sort(r.live.begin(), r.live.end(), [](const InstanceView* a, const InstanceView* b) {
     return a->spec.replica < b->spec.replica;
   });
@@ -118,37 +148,46 @@ class Stepper {
     retire(r, asked);
     const auto missing = static_cast<std::uint32_t>(asked > r.live.size() ? asked - r.live.size() : 0);
     if (missing > 0 && r.outdated.empty()) place(d, missing);
-    if (missing == 0 && r.live.size() == asked && r.outdated.empty())
-      for (const auto* i : r.refused) replace(d, *i);
+    const bool short_of = r.live.size() - r.refused.size() < asked;
+    if (missing == 0 && short_of && r.outdated.empty()) replace(d, *r.refused.back());
     set_status(d, r, missing);
   }
 
-  /// More than are asked for: those go first that their workers refused, as they were replaced.
+  /// More than are asked for: those go first that their workers could not start, once others have started.
   void retire(const Replicas& r, std::size_t asked) {
-    std::size_t over = r.live.size() > asked ? r.live.size() - asked : 0;
-    std::set<const InstanceView*> gone;
-    for (std::size_t n = 0; n < r.refused.size() && over > 0; ++n, --over) {
-      gone.insert(r.refused[n]);
+    const std::size_t good = r.live.size() - r.refused.size();
+    const std::size_t over = good > asked ? good - asked : 0;
+    std::size_t spare = r.live.size() > asked ? std::min(r.live.size() - asked, r.refused.size()) : 0;
+    if (r.started < asked) spare = std::min(spare, r.refused.size() - std::min(r.refused.size(), kRefusedKeptMax));
+    for (std::size_t n = 0; n < spare; ++n) {
       const auto& exit = r.refused[n]->status.last_exit;
       add(StopInstance{r.refused[n]->id, "its worker could not start it: " + (exit ? exit->message : "")});
     }
-    for (auto at = r.live.rbegin(); at != r.live.rend() && over > 0; ++at) {
-      if (gone.contains(*at)) continue;
-      add(StopInstance{(*at)->id, fmt::format("scaled to {} replicas: the highest ordinal goes first", asked)});
-      --over;
-    }
+    std::vector<const InstanceView*> others;
+    std::copy_if(
+        r.live.begin(), r.live.end(), std::back_inserter(others), [](const auto* i) { return !i->refused_at; });
+    std::sort(others.begin(), others.end(), [](const InstanceView* a, const InstanceView* b) {
+      return std::pair(worth(*a), b->spec.replica) < std::pair(worth(*b), a->spec.replica);
+    });
+    for (std::size_t n = 0; n < over; ++n)
+      add(StopInstance{others[n]->id,
+                       fmt::format("scaled to {} replicas: what serves stays, the highest ordinal goes first", asked)});
   }
 
-  /// Its claim stays while another place is looked for, so that this is never the same place. Without one its worker
-  /// tries again.
+  /// The claims of those that were refused stay while another place is looked for, so that it is never one of theirs.
+  /// Without one their workers try again. Each further place is tried later than the one before.
   void replace(const DeploymentView& d, const InstanceView& refused) {
     const auto revision = state_.snapshot->revision();
     if (refused.no_place_at == revision || placed_ || full() || held(d.id)) return;
+    if (refused.spec.refusals > 0) {
+      const Time due = refused.refused_at.value_or(now_) + hold_after(refused.spec.refusals);
+      if (now_ < due) return wake(due);
+    }
     auto decision = placement::decide(*state_.snapshot, request_for(d, 1), *state_.policy, *state_.catalog);
     if (decision.fit_count == 0) return add(NoOtherPlace{refused.id, revision});
     placed_ = true;
     decided_.insert(d.id);
-    add(Place{d.id, d.generation, std::move(decision), free_ordinals(state_, d, 1)});
+    add(Place{d.id, d.generation, std::move(decision), free_ordinals(state_, d, 1), refused.spec.refusals + 1});
   }
 
   void place(const DeploymentView& d, std::uint32_t missing) {

@@ -36,7 +36,8 @@ struct InstanceView {
   bool gone = false;         // the worker reported that the process ended and its memory is back
   /// When the instruction to run or stop was last sent to a connected worker that has not taken it yet.
   std::optional<Time> untaken_since;
-  /// The snapshot on which no other place was found for it, after its worker refused to start it.
+  std::optional<Time> refused_at;  // when its worker said that it could not start it; absent: it did not
+  /// The snapshot on which no other place was found for it then.
   std::optional<std::uint64_t> no_place_at;
 };
 
@@ -57,6 +58,7 @@ struct Place {
   std::uint64_t generation = 0;
   fleet::Decision decision;
   std::vector<std::uint32_t> replicas;  // ordinals, parallel to decision.plans
+  std::uint32_t refusals = 0;           // of workers that could not start the replica that this one replaces
 };
 /// Record a decision that places nothing, so that people see why.
 struct Pend {
@@ -107,6 +109,10 @@ Time send_again_at(Time untaken_since);
 constexpr Duration kHoldFirst{1'000};
 constexpr Duration kHoldMax{60'000};
 Duration hold_after(std::uint32_t failures);
+
+/// Instances of one deployment that their workers could not start and that are kept, with their claims, until another
+/// has started: so that the next place looked for is none of theirs.
+constexpr std::size_t kRefusedKeptMax = 8;
 
 /// Order of pending deployments in a batch: (priority, −devices, −bytes, created, id).
 Step step(const ControlState& state, Time now);

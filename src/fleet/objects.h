@@ -73,9 +73,10 @@ struct InstanceSpec {
   std::string deployment;  // id
   std::string deployment_name;
   std::uint64_t deployment_generation = 0;
-  std::string template_hash;  // of the request without its replica count: equal means nothing to replace
-  std::uint32_t replica = 0;  // ordinal, for the name
-  std::uint64_t attempt = 1;  // generation of the assignment: newest wins (DESIGN §4)
+  std::string template_hash;   // of the request without its replica count: equal means nothing to replace
+  std::uint32_t replica = 0;   // ordinal, for the name
+  std::uint64_t attempt = 1;   // generation of the assignment: newest wins (DESIGN §4)
+  std::uint32_t refusals = 0;  // workers in a row that could not start it, before this place was chosen
   std::string task = "generate";
   std::string route;
   Plan plan;
@@ -88,12 +89,13 @@ DESCRIBE(InstanceSpec,
          template_hash,
          replica,
          attempt,
+         refusals,
          task,
          route,
          plan,
          decision_id);
 
-/// Cause of an instance that its worker did not start for want of room: another place is looked for.
+/// Cause of an instance that its worker could not start, for want of room above all: another place is looked for.
 constexpr std::string_view kExitRefused = "refused";
 
 struct ExitInfo {

@@ -134,6 +134,7 @@ controllers::ControlState Reconciler::State::control_state() const {
                            .worker_gone = at == workers.end(),
                            .gone = i.gone,
                            .untaken_since = told && !i.taken && !i.gone ? i.told_at : std::nullopt,
+                           .refused_at = i.refused_at,
                            .no_place_at = i.no_place_at});
   }
   for (const auto& [id, hold] : holds) c.held.emplace(id, hold.until);
@@ -168,6 +169,7 @@ Result<void> Reconciler::State::apply(const controllers::Place& place, Time now)
     InstanceRecord r;
     r.object = new_instance(deployment.object, plan, place.replicas[i], decision_id, now);
     auto& o = r.object;
+    o.spec.refusals = place.refusals;
     o.meta.id = options.new_id();
     const std::size_t before = batch.operations.size();
     batch.add(store::Create{.kind = "instance",
@@ -224,6 +226,7 @@ Result<void> Reconciler::State::apply(const controllers::Pend& pend, Time now) {
                     status.observed_generation != deployment.object.status.observed_generation;
   if (!news) {
     deployment.object.status.decided_revision = status.decided_revision;
+    deployment.object.status.decided_at = status.decided_at;
     return {};
   }
   batch.add(store::AddDecision{decision_row(decision_id, pend.deployment, pend.decision, now)});

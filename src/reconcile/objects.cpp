@@ -28,7 +28,10 @@ Error not_found(std::string_view kind, const std::string& name) {
 
 void Reconciler::State::reread(std::string_view kind, Envelope& meta) {
   const auto stored = store.get(kind, meta.id);
-  if (!stored) return;  // the change itself is written; the next one brings the numbers
+  if (!stored) {  // the change itself is written; an edit that expects a revision would be refused for no reason
+    doubt = true;
+    return;
+  }
   meta.revision = stored->revision;
   meta.generation = stored->generation;
 }

@@ -76,6 +76,7 @@ TickResult Reconciler::tick(Time now) {
         static_cast<void>(state_->execute(controllers::SendAgain{i.id}, now));
     state_->publish();
     result.workers = std::exchange(state_->changed_workers, {});
+    result.removed = std::exchange(state_->removed_workers, {});
     return result;
   }
   std::optional<Time> wake_at;
@@ -91,9 +92,10 @@ TickResult Reconciler::tick(Time now) {
   if (wake_at && (!result.wake_at || *wake_at < *result.wake_at)) result.wake_at = wake_at;
   // Tried again by now, or not wanted any more.
   std::erase_if(state_->holds, [now](const auto& entry) { return entry.second.until <= now; });
-  state_->flush(now);
+  if (!state_->doubt) state_->flush(now);
   state_->publish();
   result.workers = std::exchange(state_->changed_workers, {});
+  result.removed = std::exchange(state_->removed_workers, {});
   return result;
 }
 

@@ -87,6 +87,7 @@ struct Options {
 /// Who may have something new to be told.
 struct TickResult {
   std::set<std::string> workers;  // ids whose desired state changed
+  std::set<std::string> removed;  // ids that are no workers any more, whose connections must end
   std::optional<Time> wake_at;
   int steps = 0;
 };

@@ -335,42 +335,6 @@ TEST_CASE("an engine that ends, starts again, is ready or fails for good is told
   CHECK(of_worker->front().reason == "not_ready");
 }
 
-TEST_CASE("what its worker has no room for is placed elsewhere first, and stays where nothing else is free") {
-  Cluster c(false);
-  c.devices = 2;
-  c.join();
-  auto spec = Cluster::spec(6, 1);
-  spec.request.restriction.devices.clear();
-  REQUIRE(c.server->create_deployment("chat", spec, c.now).has_value());
-  c.server->tick(c.now);
-  const auto refuse = [&](const InstanceObject& i) {
-    wire::InstanceReport r{.instance = i.meta.id, .attempt = 1, .status = {}, .secret = "", .gone = false};
-    r.status.state = InstanceState::kFailed;
-    r.status.message = "not started: 6 GiB needed, 1 GiB available";
-    r.status.last_exit = fleet::ExitInfo{.status = std::nullopt,
-                                         .signal = std::nullopt,
-                                         .cause = std::string(fleet::kExitRefused),
-                                         .message = r.status.message,
-                                         .at = c.now};
-    c.server->report(c.worker, r, c.now);
-    c.server->tick(c.now);
-  };
-  const auto first = c.instances().front();
-  refuse(first);
-  REQUIRE(c.instances().size() == 2);
-  const auto all = c.instances();
-  const auto& second = all[0].meta.id == first.meta.id ? all[1] : all[0];
-  CHECK(second.spec.plan.workers.front().devices != first.spec.plan.workers.front().devices);
-  for (const auto& i : all) CHECK(i.status.stop == (i.meta.id == first.meta.id));
-  // The first device is not given back yet: there is no third place, and the second one is tried again by its worker.
-  refuse(second);
-  c.live(3);
-  CHECK(c.instances().size() == 2);
-  c.say(first.meta.id, InstanceState::kStopping, true);
-  refuse(second);
-  CHECK(c.instances().size() == 2);
-}
-
 TEST_CASE("a worker that is only known by an old report is there and not ready") {
   Cluster c(false);
   auto report = c.inventory().worker;

@@ -33,6 +33,7 @@ Result<void> take_worker(WorkerRecord& r, bool fresh, const store::Object& o, Ti
   if (!fresh) return {};
   fleet::WorkerStatus status;
   TRY_VOID(read_into(status, o.status, o, "status"));
+  r.proved = status.inventory_at.has_value();
   r.object.worker = status.last_report;
   r.object.worker.id = o.id;
   r.object.worker.name = o.name;
@@ -67,11 +68,18 @@ Result<void> Reconciler::State::take_object(const store::Object& o, Time now) {
     return take_worker(at->second, fresh, o, now);
   }
   if (o.kind == "deployment") {
-    auto& object = deployments[o.id].object;
+    const auto [at, fresh] = deployments.try_emplace(o.id);
+    auto& object = at->second.object;
+    const auto known = std::move(object.status);
     object.meta = envelope(o);
     TRY_VOID(read_into(object.spec, o.spec, o, "spec"));
     TRY_VOID(read_into(object.status, o.status, o, "status"));
-    object.status.decided_at.reset();  // revisions of snapshots start anew
+    if (fresh) object.status.decided_at.reset();  // revisions of snapshots start anew with the server
+    if (!fresh && known.decision_id == object.status.decision_id) {
+      // The same answer on a later snapshot is remembered here alone.
+      object.status.decided_at = known.decided_at;
+      object.status.decided_revision = known.decided_revision;
+    }
     return {};
   }
   const auto [at, fresh] = instances.try_emplace(o.id);
@@ -100,8 +108,11 @@ Result<void> Reconciler::State::settle(Time now) {
     TRY_VOID(take_object(o, now));
   }
   const auto lost = [&](const auto& entry) { return !ids.contains(entry.first); };
-  for (const auto& entry : workers)
-    if (lost(entry)) snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->without(entry.first));
+  for (const auto& entry : workers) {
+    if (!lost(entry)) continue;
+    snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->without(entry.first));
+    if (entry.second.signs.connected) removed_workers.insert(entry.first);
+  }
   std::erase_if(workers, lost);
   std::erase_if(deployments, lost);
   std::erase_if(instances, lost);

@@ -92,6 +92,7 @@ void Reconciler::State::rebuild(const std::string& worker_id, Time now) {
   if (!entry) {
     log::warn("worker report refused",
               {log::kv("worker", record.object.meta.name), log::kv("error", entry.error().message)});
+    snapshot = std::make_shared<const fleet::FleetSnapshot>(snapshot->without(worker_id));
     return;
   }
   bool adjusted = false;
@@ -126,7 +127,8 @@ void Reconciler::State::rebuild(const std::string& worker_id, Time now) {
 
 fleet::Waiting Reconciler::State::waits_to_stop(const InstanceRecord& instance, Time now) const {
   const auto worker = workers.find(worker_of(instance));
-  if (worker != workers.end() && !worker->second.signs.connected)
+  const bool heard = worker == workers.end() || worker->second.object.worker.state == fleet::WorkerState::kReady;
+  if (!heard)
     return {.text = "waiting for worker " + worker->second.object.meta.name + " to come back",
             .since = now,
             .next_at = std::nullopt,
@@ -178,9 +180,19 @@ void Reconciler::State::lose(InstanceRecord& instance, Time now) {
   instance.flush = true;
 }
 
+void Reconciler::State::find_again(InstanceRecord& instance, Time now) {
+  if (instance.object.status.stop) instance.object.status.waiting = waits_to_stop(instance, now);
+  if (instance.object.status.state != fleet::InstanceState::kUnknown || !instance.said) return;
+  tell(instance.object, *instance.said);
+  instance.object.status = *instance.said;
+  instance.flush = true;
+}
+
 void Reconciler::State::judge_workers(Time now, TickResult& result) {
   for (auto& [id, record] : workers) {
-    const WorkerJudgement judgement = controllers::judge(record.signs, now);
+    WorkerJudgement judgement = controllers::judge(record.signs, now);
+    if (!record.refused.empty() && judgement.state == fleet::WorkerState::kReady)
+      judgement = {fleet::WorkerState::kNotReady, record.refused, judgement.next_at};
     if (judgement.next_at && (!result.wake_at || *judgement.next_at < *result.wake_at))
       result.wake_at = judgement.next_at;
     auto& worker = record.object.worker;
@@ -199,11 +211,14 @@ void Reconciler::State::judge_workers(Time now, TickResult& result) {
     worker.state_reason = judgement.reason.empty() ? std::nullopt : std::optional(std::string(judgement.reason));
     record.object.state_reason = judgement.reason;
     record.dirty = true;
-    if (judgement.state == fleet::WorkerState::kReady) continue;
-    worker.last_report_at = record.signs.last_seen_at;
+    const bool ready = judgement.state == fleet::WorkerState::kReady;
+    if (!ready) worker.last_report_at = record.signs.last_seen_at;
     for (auto& [instance_id, instance] : instances) {
       if (worker_of(instance) != id) continue;
-      lose(instance, now);
+      if (!ready)
+        lose(instance, now);
+      else if (record.signs.connected)
+        find_again(instance, now);
     }
   }
 }

@@ -45,6 +45,8 @@ struct WorkerRecord {
   controllers::WorkerSigns signs;
   std::map<std::string, HeldUse> foreign;               // by device id; "" is host RAM
   std::map<std::string, wire::InstanceReport> orphans;  // reported, unknown to us
+  bool proved = false;                                  // an inventory came with the key it has now
+  std::string refused;                                  // why its last inventory cannot be used; empty: it can
   bool dirty = true;                                    // the snapshot entry must be rebuilt
 };
 
@@ -53,9 +55,11 @@ struct InstanceRecord {
   bool gone = false;
   bool flush = false;  // status differs from what is stored
   std::string secret;
-  bool taken = false;                        // the worker's reports show that it has the instruction, to run or to stop
-  std::optional<Time> told_at;               // when the instruction was last on its way
-  std::optional<std::uint64_t> no_place_at;  // see controllers::InstanceView
+  std::optional<fleet::InstanceStatus> said;  // by its worker, last, on the connection that is open
+  bool taken = false;              // the worker's reports show that it has the instruction, to run or to stop
+  std::optional<Time> told_at;     // when the instruction was last on its way
+  std::optional<Time> refused_at;  // see controllers::InstanceView
+  std::optional<std::uint64_t> no_place_at;
 };
 
 struct DeploymentRecord {
@@ -77,9 +81,10 @@ struct Reconciler::State {
   std::map<std::string, InstanceRecord> instances;
   std::shared_ptr<const fleet::FleetSnapshot> snapshot = std::make_shared<const fleet::FleetSnapshot>();
   std::set<std::string> changed_workers;
-  std::vector<store::AddEvent> events;  // written with the next flush
-  std::map<std::string, Hold> holds;    // by object id
-  bool doubt = false;                   // memory may differ from the store: see settle()
+  std::set<std::string> removed_workers;  // while they were connected
+  std::vector<store::AddEvent> events;    // written with the next flush
+  std::map<std::string, Hold> holds;      // by object id
+  bool doubt = false;                     // memory may differ from the store: see settle()
 
   /// Locks `mutex` and takes in what workers said.
   [[nodiscard]] std::unique_lock<std::mutex> enter();
@@ -101,6 +106,8 @@ struct Reconciler::State {
   [[nodiscard]] std::optional<fleet::Waiting> waits_for_us(const InstanceRecord& instance) const;
   /// Its worker is not ready, or was not heard since the server started.
   void lose(InstanceRecord& instance, Time now);
+  /// Its worker was silent and is heard again on the same connection, on which it tells only what changes.
+  void find_again(InstanceRecord& instance, Time now);
   void judge_workers(Time now, TickResult& result);
   void rebuild(const std::string& worker_id, Time now);
   std::vector<fleet::Occupant> occupants_of(const WorkerRecord& worker) const;
@@ -148,7 +155,7 @@ struct Reconciler::State {
               const Envelope& meta,
               const fleet::DeploymentSpec& spec,
               const engines::Caller& caller) const;
-  /// Revision and generation as the store has them after a commit.
+  /// Revision and generation as the store has them after a commit; raises `doubt` when it does not say them.
   void reread(std::string_view kind, Envelope& meta);
   const DeploymentRecord* find_deployment(const std::string& name_or_id) const;
   DeploymentRecord* find_deployment(const std::string& name_or_id);

@@ -26,12 +26,27 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
   if (!is_name(hello.name))
     return invalid(fmt::format("worker name \"{}\" must be 1 to 63 of a-z, 0-9, '-', '.', '_'", printable(hello.name)));
   const auto lock = state_->enter();
-  WorkerRecord* known = hello.worker_id.empty() ? nullptr : state_->find_worker(hello.worker_id);
-  if (known == nullptr) known = state_->find_worker(hello.name);
+  const auto find = [&] {
+    WorkerRecord* known = hello.worker_id.empty() ? nullptr : state_->find_worker(hello.worker_id);
+    return known == nullptr ? state_->find_worker(hello.name) : known;
+  };
+  WorkerRecord* known = find();
+  if (known == nullptr || !key_digest.empty()) {
+    TRY_VOID(state_->settle(now));  // one that comes back with its own key changes nothing, and need not wait
+    known = find();
+  }
   if (known != nullptr && known->signs.connected)
     return fail(
         Code::kConflict,
         fmt::format("worker \"{}\" is connected already: give this one another --name, or stop the other", hello.name));
+  // Whoever holds a join token may add a worker, not become one that others rely on. One whose key never got there, so
+  // that no inventory came with it, may join again.
+  if (known != nullptr && !key_digest.empty() && !known->object.spec.key_digest.empty() && known->proved)
+    return fail(Code::kConflict,
+                fmt::format("worker \"{0}\" has a key of its own, which this one does not bring: start it with the "
+                            "--state-dir that holds its key, give it another --name, or remove the old one first: "
+                            "`berth delete worker {0}`",
+                            known->object.meta.name));
   store::Batch batch{.at = now, .epoch = 0, .operations = {}};
   if (known == nullptr) {
     WorkerRecord r;
@@ -61,6 +76,7 @@ Result<std::string> Reconciler::join(const wire::Hello& hello, const std::string
                             .status = std::nullopt});
     TRY_VOID(state_->write(std::move(batch)));
     known->object.spec = std::move(spec);
+    known->proved = false;
     state_->reread("worker", known->object.meta);
   }
   known->object.version = hello.version;
@@ -169,20 +185,31 @@ void Reconciler::State::take_report(WorkerRecord& worker, const wire::InstanceRe
     if (status.state == kReady) status.waiting.reset();
     if (!status.ready_at && status.state == kReady) status.ready_at = now;
   }
+  const bool failed = status.state == fleet::InstanceState::kFailed;
+  if (failed && status.last_exit && status.last_exit->cause == fleet::kExitRefused)
+    instance.refused_at = instance.refused_at.value_or(now);
+  else if (failed || status.state != fleet::InstanceState::kPreparing)  // it may be refused again while it prepares
+    instance.refused_at.reset();
   worker.dirty = true;
-  instance.object.status = std::move(status);
+  instance.object.status = status;
+  instance.said = std::move(status);
 }
 
 void Reconciler::State::take(WorkerRecord& r, wire::Inventory inventory, Time now) {
   const std::string id = r.object.meta.id;
   const auto state = r.object.worker.state;
-  r.object.worker = std::move(inventory.worker);
-  r.object.worker.id = id;
-  r.object.worker.name = r.object.meta.name;
+  inventory.worker.id = id;
+  inventory.worker.name = r.object.meta.name;
+  const auto usable = fleet::make_entry(inventory.worker, {});
+  const std::string refused = usable ? "" : "its inventory cannot be used: " + usable.error().message;
+  if (!refused.empty() && refused != r.refused) happened("worker", id, true, "inventory_refused", refused);
+  r.refused = refused;
+  if (refused.empty()) r.object.worker = std::move(inventory.worker);
   r.object.worker.state = state;  // judged here, never believed
   r.object.worker.cordoned = r.object.spec.cordoned;
   r.object.worker.last_report_at = now;
   const bool first = !r.signs.inventory_seen;
+  r.proved = true;
   r.signs.inventory_seen = true;
   r.signs.last_seen_at = now;
   r.orphans.clear();
@@ -191,6 +218,7 @@ void Reconciler::State::take(WorkerRecord& r, wire::Inventory inventory, Time no
     if (worker_of(instance) != id) continue;
     instance.taken = false;
     instance.told_at = now;
+    instance.said.reset();
   }
   for (const auto& report : inventory.instances) take_report(r, report, now);
   r.dirty = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "wire/json.h"
 
 namespace berth::sim {
 namespace {
@@ -160,7 +161,16 @@ wire::InstanceReport FakeWorker::report_of(const FakeEngine& e) const {
   return r;
 }
 
-wire::Inventory FakeWorker::inventory() const {
+void FakeWorker::told(const wire::InstanceReport& report) { told_[report.instance] = wire::to_json(report); }
+
+wire::Inventory FakeWorker::inventory() {
+  auto out = all();
+  told_.clear();
+  for (const auto& report : out.instances) told(report);
+  return out;
+}
+
+wire::Inventory FakeWorker::all() const {
   wire::Inventory out{.worker = hardware_, .instances = {}};
   std::erase_if(out.worker.devices, [&](const fleet::Device& d) { return d.id == lost_device_; });
   for (const auto& [id_of_engine, e] : engines_) {
@@ -173,12 +183,16 @@ wire::Inventory FakeWorker::inventory() const {
 }
 
 wire::Heartbeat FakeWorker::heartbeat() {
-  const auto all = inventory();
-  wire::Heartbeat out{.sequence = ++sequence_,
-                      .memory_used_bytes = all.worker.memory_used_bytes,
-                      .devices_used = {},
-                      .instances = all.instances};
-  for (const auto& d : all.worker.devices) out.devices_used.push_back({d.id, d.memory_used_bytes});
+  const auto now = all();
+  wire::Heartbeat out{
+      .sequence = ++sequence_, .memory_used_bytes = now.worker.memory_used_bytes, .devices_used = {}, .instances = {}};
+  for (const auto& report : now.instances) {
+    const auto at = told_.find(report.instance);
+    if (at != told_.end() && at->second == wire::to_json(report)) continue;
+    out.instances.push_back(report);
+    told(report);
+  }
+  for (const auto& d : now.worker.devices) out.devices_used.push_back({d.id, d.memory_used_bytes});
   return out;
 }
 

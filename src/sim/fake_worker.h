@@ -66,10 +66,13 @@ class FakeWorker {
   void set_stranger(Bytes bytes) { stranger_ = bytes; }
 
   [[nodiscard]] wire::Hello hello() const;
-  [[nodiscard]] wire::Inventory inventory() const;
+  wire::Inventory inventory();
+  /// What was not told on this connection yet, and how much memory is used.
   wire::Heartbeat heartbeat();
+  void told(const wire::InstanceReport& report);
 
  private:
+  [[nodiscard]] wire::Inventory all() const;
   [[nodiscard]] wire::InstanceReport report_of(const FakeEngine& engine) const;
   [[nodiscard]] bool devices_present(const FakeEngine& engine) const;
   [[nodiscard]] Bytes used_on(const std::string& device) const;
@@ -79,6 +82,7 @@ class FakeWorker {
   fleet::Worker hardware_;
   std::map<std::string, FakeEngine> engines_;
   std::map<std::string, Trail> trails_;
+  std::map<std::string, std::string> told_;  // by instance, since the last inventory
   std::string lost_device_;
   Bytes stranger_;
   std::uint64_t sequence_ = 0;

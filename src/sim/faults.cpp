@@ -10,6 +10,7 @@ constexpr std::uint64_t kMeanGapSeconds = 5;
 constexpr std::uint64_t kShortSeconds = 4;  // within the grace of a reconnect
 constexpr std::uint64_t kLongSeconds = 90;  // beyond every patience of the server
 constexpr Duration kSecond{1'000};
+constexpr Duration kUnnoticed{10'000};  // what a connection that breaks can have swallowed
 
 std::int64_t seconds(Duration d) { return d / kSecond; }
 
@@ -19,8 +20,8 @@ std::string_view fault_name(FaultKind kind) {
   switch (kind) {
     case FaultKind::kDisconnect:
       return "disconnect";
-    case FaultKind::kLostHeartbeats:
-      return "lost_heartbeats";
+    case FaultKind::kSilent:
+      return "silent";
     case FaultKind::kLostReports:
       return "lost_reports";
     case FaultKind::kLostDesired:
@@ -59,6 +60,12 @@ bool FaultPlan::active(FaultKind kind, std::size_t worker, Duration now) const {
   });
 }
 
+bool FaultPlan::ends(FaultKind kind, std::size_t worker, Duration now) const {
+  return std::any_of(faults.begin(), faults.end(), [&](const Fault& f) {
+    return f.kind == kind && f.worker == worker && f.at + f.lasts == now;
+  });
+}
+
 std::string FaultPlan::text() const {
   std::string out;
   for (const auto& f : faults)
@@ -77,6 +84,7 @@ FaultPlan draw_faults(Rng& rng, std::size_t workers, Duration phase) {
     f.worker = rng.below(workers);
     const std::uint64_t longest = rng.chance(1, 2) ? kShortSeconds : kLongSeconds;
     f.lasts = std::min<Duration>(kSecond * static_cast<std::int64_t>(1 + rng.below(longest)), phase - at);
+    if (f.kind == FaultKind::kLostReports) f.lasts = std::min(f.lasts, kUnnoticed);
     if (f.kind >= FaultKind::kStoreConflict) f.worker = 0;
     plan.faults.push_back(f);
     at += kSecond * static_cast<std::int64_t>(1 + rng.below(2 * kMeanGapSeconds));

@@ -13,8 +13,8 @@ namespace berth::sim {
 /// A connection keeps the order of what is said on it, so that nothing overtakes anything here.
 enum class FaultKind {
   kDisconnect,        // the control connection closes; the engines run on
-  kLostHeartbeats,    // they are sent and never arrive
-  kLostReports,       // what engines do is sent and never arrives
+  kSilent,            // the worker says nothing for a while, then goes on with what is new
+  kLostReports,       // what engines do is sent and never arrives; then the connection breaks
   kLostDesired,       // instructions never arrive
   kLate,              // everything the worker says arrives later, in order
   kDuplicates,        // everything the worker says arrives twice
@@ -44,6 +44,8 @@ struct FaultPlan {
 
   /// The faults of `kind` that hold at `now` (since the start) on this worker; those of the server have worker 0.
   [[nodiscard]] bool active(FaultKind kind, std::size_t worker, Duration now) const;
+  /// One of them was over just now.
+  [[nodiscard]] bool ends(FaultKind kind, std::size_t worker, Duration now) const;
   [[nodiscard]] std::string text() const;
 };
 

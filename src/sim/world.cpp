@@ -37,6 +37,7 @@ struct Link {
   };
   std::deque<Item> to_server;
   std::string desired;  // told last, to log changes only
+  bool inventory_due = false;
 };
 
 class World {
@@ -177,7 +178,7 @@ class World {
       worker.restart();
       return cut(w);
     }
-    if (active(FaultKind::kDisconnect, w)) return cut(w);
+    if (active(FaultKind::kDisconnect, w) || plan_.ends(FaultKind::kLostReports, w, elapsed())) return cut(w);
     if (worker.connected) return;
     const auto id = reconciler_->join(worker.hello(), "", now());
     if (!id) return say(worker.name() + " refused: " + id.error().message);
@@ -202,20 +203,23 @@ class World {
   void engines(std::size_t w) {
     auto& worker = workers_[w];
     worker.set_stranger(active(FaultKind::kStranger, w) ? Bytes(3 * kGiB) : Bytes());
+    const bool silent = active(FaultKind::kSilent, w);
     if (worker.lose_device(active(FaultKind::kDeviceGone, w), rng_, now())) {
       say(worker.name() + " has other devices");
-      send(w, worker.inventory());
+      links_[w].inventory_due = true;
     }
+    if (!silent && std::exchange(links_[w].inventory_due, false)) send(w, worker.inventory());
     auto reports = worker.advance(rng_, now());
     if (begins(FaultKind::kEngineCrash, w))
       for (auto& r : worker.crash(rng_, now())) reports.push_back(std::move(r));
     for (auto& r : reports) {
       say(fmt::format("{} {} {}{}", worker.name(), r.instance, wire::enum_name(r.status.state), r.gone ? " gone" : ""));
+      if (silent) continue;
+      worker.told(r);
       if (!active(FaultKind::kLostReports, w)) send(w, std::move(r));
     }
     if (elapsed() % controllers::kHeartbeatEvery != Duration::zero()) return;
-    if (active(FaultKind::kLostHeartbeats, w)) return;
-    send(w, worker.heartbeat());
+    if (!silent) send(w, worker.heartbeat());
   }
 
   void deliver(std::size_t w) {
