@@ -25,7 +25,7 @@ DESCRIBE_ENUM(FlagClass, kAllowed, kOwned, kPath)
 enum class PathForm {
   kList,        // PATH
   kScaledList,  // PATH:SCALE
-  kNamedList,   // NAME=PATH
+  kNamedList,   // NAME=PATH; the engine gets each as an argument of its own
 };
 DESCRIBE_ENUM(PathForm, kList, kScaledList, kNamedList)
 

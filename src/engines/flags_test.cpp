@@ -161,6 +161,7 @@ TEST_CASE("path flags have a form: files with scales, files with names") {
                            "--modules=/c",
                            "--modules==/c",
                            "--modules=x=c",
+                           "--modules=x=/a=b",
                            "--lora='/a\"b'"})
     CHECK_MESSAGE(parse_flags(engine, {text}).error().code == Code::kInvalid, text);
 }

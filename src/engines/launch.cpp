@@ -151,6 +151,11 @@ Result<std::string> visible_list(const Recipe& recipe, const fleet::PlanWorker& 
 }
 
 void add_user_flag(const Engine& engine, const ParsedFlag& flag, std::vector<std::string>& argv) {
+  if (flag.known && flag.kind == FlagClass::kPath && flag.form == PathForm::kNamedList) {
+    argv.push_back(flag.name);
+    for (auto& entry : split(flag.value, ',')) argv.emplace_back(entry);
+    return;
+  }
   // "--flag=-x" is the one form that argparse takes for a value with a dash.
   if (flag.has_value && !flag.value.empty() && flag.value[0] == '-' && !detail::is_number(flag.value)) {
     argv.push_back(flag.name + "=" + flag.value);

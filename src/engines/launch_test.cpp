@@ -185,6 +185,24 @@ TEST_CASE("path flags must lie under a root") {
   CHECK(!is_under("a/b", {"/"}));
 }
 
+TEST_CASE("files with names are arguments of their own, and a name that would be read as another is refused") {
+  Case c;
+  Flag named = testing::flag("--modules", {}, FlagType::kText);
+  named.kind = FlagClass::kPath;
+  named.form = PathForm::kNamedList;
+  c.engine.flags.push_back(named);
+  c.plan.settings.flags = {"--modules=x=/models/a,y=/models/b"};
+  c.place.real_paths = {{"/models/a", "/real/a"}, {"/models/b", "/real/b"}};
+  const auto spec = c.run();
+  REQUIRE(spec.has_value());
+  const auto& argv = spec->argv;
+  REQUIRE(argv.size() > 3);
+  CHECK(std::vector<std::string>(argv.end() - 3, argv.end()) ==
+        std::vector<std::string>{"--modules", "x=/real/a", "y=/real/b"});
+  c.place.real_paths["/models/a"] = "/real/a=b";
+  CHECK(c.refusal().code == Code::kForbidden);
+}
+
 TEST_CASE("paths in the value of an unknown flag must lie under a root and be opened, too") {
   Case c;
   c.plan.settings.flags = {"--novel=a:/models/a,b"};

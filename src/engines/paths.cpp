@@ -24,7 +24,7 @@ std::string_view form_words(PathForm form) {
     case PathForm::kScaledList:
       return "PATH:SCALE with an absolute path without . or .. (several with commas)";
     case PathForm::kNamedList:
-      return "NAME=PATH with an absolute path without . or .. (several with commas)";
+      return "NAME=PATH with an absolute path without ., .. or another = (several with commas)";
   }
   return "";
 }
@@ -45,6 +45,7 @@ Result<std::vector<Piece>> entry_pieces(const ParsedFlag& flag, const std::strin
   }
   const std::string path = entry.substr(begin, end - begin);
   if (!is_under(path, {"/"}) || has_any(path, kNeverInList)) return bad_form(flag);
+  if (flag.form == PathForm::kNamedList && has_any(path, "=")) return bad_form(flag);
   return std::vector<Piece>{{entry.substr(0, begin)}, {path, true}, {entry.substr(end)}};
 }
 
@@ -132,7 +133,8 @@ Result<std::string> with_real_paths(const ParsedFlag& flag, const std::map<std::
     const auto at = real.find(piece.text);
     if (at == real.end())
       return fail(Code::kForbidden, fmt::format("flag {}: {} was not opened", flag.name, printable(piece.text)));
-    if (has_any(at->second, list ? ",\"'\\" : ",:\"'\\"))
+    const bool named = flag.known && flag.form == PathForm::kNamedList && has_any(at->second, "=");
+    if (named || has_any(at->second, list ? ",\"'\\" : ",:\"'\\"))
       return fail(Code::kForbidden,
                   fmt::format("flag {}: {} is {}, whose name the engine would read as several",
                               flag.name,
