@@ -9,6 +9,7 @@ import unittest
 from harness import SEED, Place, model, wait_for
 
 LOCKED_SECONDS = 4
+ENDED_WITHIN = 40
 ANSWERED_WITHIN = 1.5  # far below the time of the lock, far above what a busy machine adds
 
 
@@ -64,6 +65,31 @@ class BusyStore(unittest.TestCase):
             self.assertIn("locked by another program", answer["detail"], status)
         self.assertEqual(self.place.worker_state("mac"), "ready")
         wait_for("the instance", lambda: len(self.place.instances("late")) == 1)
+
+    def test_a_server_told_to_stop_ends_in_order_while_changes_wait(self):
+        database = sqlite3.connect(self.place.path("server", "berth.db"), isolation_level=None)
+        self.addCleanup(database.close)
+        server = self.place.processes[0]
+
+        def change():
+            body = {"name": "late", "spec": {"request": {"source": {"kind": "local", "path": model()}}}}
+            try:
+                self.place.call("POST", "/api/v1/deployments", body)
+            except OSError:
+                pass  # the server went away
+
+        database.execute("BEGIN IMMEDIATE")
+        changer = threading.Thread(target=change)
+        changer.start()
+        try:
+            time.sleep(0.5)  # the change waits for the lock now
+            server.terminate()
+            self.assertEqual(server.wait(ENDED_WITHIN), 0, self.place.log("server"))
+        finally:
+            database.execute("ROLLBACK")
+            changer.join()
+        database.execute("BEGIN IMMEDIATE")  # nobody holds it
+        database.execute("ROLLBACK")
 
 
 if __name__ == "__main__":
