@@ -131,6 +131,18 @@ TEST_CASE("after a commit that was lost, what memory shows is what the store has
   CHECK_FALSE(c.instances().front().status.stop);
 }
 
+TEST_CASE("an edit whose new revision could not be read is read again, and the next edit by revision is taken") {
+  Cluster c;
+  c.create("chat", 1);
+  c.store->blind = true;
+  REQUIRE(c.server->update_deployment("chat", Cluster::spec(2, 1), std::nullopt, c.now).has_value());
+  c.store->blind = false;
+  c.pass(kSecond);
+  const auto meta = c.deployment("chat").meta;
+  CHECK(meta.generation == 2);
+  CHECK(c.server->update_deployment("chat", Cluster::spec(1, 1), meta.revision, c.now).has_value());
+}
+
 TEST_CASE("while the store fails, workers are heard and nothing is changed; afterwards everything goes on") {
   Cluster c;
   c.create("chat", 1);

@@ -23,6 +23,13 @@ class Faulty final : public Watched {
 
   /// Asked before each commit; empty: no faults.
   std::function<Fault(const Batch&)> fault;
+  /// While it is set, single objects cannot be read.
+  bool blind = false;
+
+  Result<Object> get(std::string_view kind, std::string_view id) override {
+    if (blind) return fail(Code::kUnavailable, "the disk cannot be read");
+    return Watched::get(kind, id);
+  }
 
   Result<Committed> commit(Batch batch, Duration timeout = kCommitTimeout, Shortfall* shortfall = nullptr) override {
     const Fault f = fault ? fault(batch) : Fault::kNone;
