@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace berth::engines {
 namespace {
 
@@ -29,6 +31,27 @@ std::string_view without_prefix(std::string_view version) {
 }
 
 }  // namespace
+
+const VersionLimit* limit_of(const Engine& engine, std::string_view version, std::string_view layout) {
+  const auto holds = [](const std::vector<std::string>& list, std::string_view text) {
+    return std::find(list.begin(), list.end(), text) != list.end();
+  };
+  for (const auto& limit : engine.limits)
+    if (holds(limit.versions, version) && holds(limit.layouts, layout)) return &limit;
+  return nullptr;
+}
+
+std::vector<std::string> layouts_of(const Engine& engine, std::string_view version) {
+  std::vector<std::string> out = engine.layouts;
+  std::erase_if(out, [&](const auto& layout) { return limit_of(engine, version, layout) != nullptr; });
+  return out;
+}
+
+bool matches_variant(const std::vector<std::string>& globs, std::string_view text) {
+  if (globs.empty()) return true;
+  const std::string lower = to_lower(text);
+  return std::any_of(globs.begin(), globs.end(), [&](const auto& glob) { return glob_match(glob, lower); });
+}
 
 const Engine* EngineCatalog::find(std::string_view id) const {
   for (const auto& engine : engines)

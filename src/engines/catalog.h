@@ -85,7 +85,8 @@ DESCRIBE(WorldRules,
          powers_of_two,
          exclusive);
 
-/// One supported combination. Empty list: any. `vendor` "cpu" is the row for running without a device.
+/// One supported combination. Empty list: any. `vendor` "cpu" is the row for running without a device, "any" for every
+/// device and none.
 struct SupportRow {
   std::vector<std::string> versions;  // engine versions; empty: all
   std::vector<std::string> os;
@@ -96,7 +97,7 @@ struct SupportRow {
   std::optional<std::string> runtime_version_min;  // oldest that the vendor's compatibility range admits
   std::optional<std::string> driver_version_min;
   std::optional<std::string> capability_min;  // compute capability
-  std::vector<std::string> variants;          // chip variants, vendors without capability numbers
+  std::vector<std::string> variants;          // globs over chip variant or device name, in lower case
   std::string install;                        // "container", "package", or empty: must be present
   Bytes install_bytes;
   std::string source;  // where this row's facts come from
@@ -120,9 +121,44 @@ DESCRIBE(SupportRow,
 struct TypeNeed {
   std::string type;
   std::string vendor;
-  std::string capability_min;
+  std::string capability_min;         // vendors whose capability is a number; empty: not asked for
+  std::vector<std::string> variants;  // globs of the chips that have it; empty: any
+  std::vector<std::string> versions;  // engine versions that this is about; empty: all
+  bool refused = false;               // no device of this vendor has it
+  std::string source;
 };
-DESCRIBE(TypeNeed, type, vendor, capability_min);
+DESCRIBE(TypeNeed, type, vendor, capability_min, variants, versions, refused, source);
+
+/// A vendor that the engine is known not to run on here, which is more than a row that is missing.
+struct Unsupported {
+  std::string vendor;
+  std::string why;  // the end of "X has no build for Y: …"
+  std::string why_zh;
+  std::string source;
+};
+DESCRIBE(Unsupported, vendor, why, why_zh, source);
+
+/// What of a model must divide by the ranks that share it.
+enum class Divided { kAttentionHeads, kKvHeads, kVisionHeads, kExperts, kVocab };
+DESCRIBE_ENUM(Divided, kAttentionHeads, kKvHeads, kVisionHeads, kExperts, kVocab)
+
+struct DivideRule {
+  Divided what = Divided::kAttentionHeads;
+  std::uint32_t pad = 1;            // rounded up to a multiple of this before
+  bool either_way = false;          // fewer than ranks will do when they divide the ranks
+  std::vector<std::string> unless;  // canonical flags under which it is not asked for: "--language-model-only"
+  std::string source;
+};
+DESCRIBE(DivideRule, what, pad, either_way, unless, source);
+
+/// Layouts that some versions of the engine do not have.
+struct VersionLimit {
+  std::vector<std::string> versions;
+  std::vector<std::string> layouts;
+  std::string why;
+  std::string source;
+};
+DESCRIBE(VersionLimit, versions, layouts, why, source);
 
 /// One piece of a command line. `when` empty: always; else "devices", "cpu", "one_device", "several_devices" or a task
 /// ("generate", "embed", …). Values may hold {placeholders} of launch.h; an argument with an absent one is dropped.
@@ -144,12 +180,14 @@ struct Recipe {
   std::vector<Argument> arguments;
   std::map<std::string, std::string> environment;      // values may hold placeholders
   std::map<std::string, std::string> visible_devices;  // framework → variable: "cuda" → "CUDA_VISIBLE_DEVICES"
-  bool devices_by_index = false;  // the variable takes places in the driver's list (PCI order), not ids
+  bool devices_by_index = false;              // the variable takes places in the driver's list (PCI order), not ids
+  std::vector<std::string> index_frameworks;  // those that take places even so
   // placeholder → how a value of berth is spelt by this engine: "kv_type" → {"f16" → "auto"}
   std::map<std::string, std::map<std::string, std::string>> spellings;
   Probe health;
   std::vector<std::string> openai_paths;      // inference paths that it serves
   std::vector<std::string> user_environment;  // allow-list of names (globs) that a deployment may set
+  bool command_from_request = false;          // settings.command or settings.image say what is run
 };
 DESCRIBE(Recipe,
          programs,
@@ -157,10 +195,12 @@ DESCRIBE(Recipe,
          environment,
          visible_devices,
          devices_by_index,
+         index_frameworks,
          spellings,
          health,
          openai_paths,
-         user_environment);
+         user_environment,
+         command_from_request);
 
 /// How the memory of an engine is judged: per part, or as a share of the whole device (DESIGN §1).
 enum class MemoryModel { kParts, kShareOfDevice, kDeclared };
@@ -177,8 +217,12 @@ struct Engine {
   std::vector<std::string> layouts;        // names of placement/layouts this engine has
   std::vector<std::string> versions;       // best first
   WorldRules world;
-  bool supported = true;  // false: known, said to be unsupported
-  std::vector<SupportRow> rows;
+  bool supported = true;         // false: known, said to be unsupported
+  bool on_request = false;       // considered only where the request names it
+  std::vector<SupportRow> rows;  // of one vendor: best first
+  std::vector<Unsupported> unsupported;
+  std::vector<VersionLimit> limits;
+  std::vector<DivideRule> divides;
   std::vector<TypeNeed> type_needs;
   std::vector<Flag> flags;
   Recipe recipe;
@@ -195,10 +239,24 @@ DESCRIBE(Engine,
          versions,
          world,
          supported,
+         on_request,
          rows,
+         unsupported,
+         limits,
+         divides,
          type_needs,
          flags,
          recipe);
+
+/// The vendor of rows that admit every device and none.
+constexpr std::string_view kAnyVendor = "any";
+
+/// The layouts of that version: the engine's less its limits. An empty version: the engine's.
+std::vector<std::string> layouts_of(const Engine& engine, std::string_view version);
+/// What keeps that version from a layout that the engine has; null when nothing does.
+const VersionLimit* limit_of(const Engine& engine, std::string_view version, std::string_view layout);
+/// True when one of `globs` matches `text`, in lower case; true for no globs at all.
+bool matches_variant(const std::vector<std::string>& globs, std::string_view text);
 
 struct EngineCatalog {
   std::vector<Engine> engines;  // in catalog order, which is part 1 of the plan key

@@ -87,6 +87,59 @@ TEST_CASE("mistakes in a catalog are named with their path") {
   CHECK(has(complaint_after([](Engine& e) { e.recipe.arguments[0].when = "sunday"; }), "no condition or task"));
 }
 
+TEST_CASE("rows of a vendor that are not best first, and facts without a source, are named") {
+  CHECK(has(complaint_after([](Engine& e) {
+              e.rows.push_back(e.rows[0]);
+              e.rows[0].versions = {"2.9"};
+              e.rows[1].versions = {"2.10"};
+            }),
+            "rows[1].versions come before those of rows[0]"));
+  CHECK(has(complaint_after([](Engine& e) { e.unsupported = {{"nvidia", "no", "", "s"}}; }), "which has a row"));
+  CHECK(has(complaint_after([](Engine& e) { e.unsupported = {{"intel", "", "", "s"}}; }), "why or source is empty"));
+  CHECK(
+      has(complaint_after([](Engine& e) { e.limits = {{{"9"}, {"cpu"}, "why", "s"}}; }), "\"9\", which is not among"));
+  CHECK(has(complaint_after([](Engine& e) { e.limits = {{{"2.9"}, {"over_workers"}, "why", "s"}}; }), "among layouts"));
+  CHECK(has(complaint_after([](Engine& e) { e.limits = {{{"2.9"}, {"cpu"}, "why", ""}}; }), "limits[0].source"));
+  CHECK(has(complaint_after([](Engine& e) { e.divides = {{.pad = 0, .unless = {}, .source = "s"}}; }), "pad is 0"));
+  const auto need = [](std::string least, std::vector<std::string> variants, bool refused) {
+    return complaint_after([&](Engine& e) {
+      TypeNeed n;
+      n.type = "fp8";
+      n.vendor = "nvidia";
+      n.capability_min = least;
+      n.variants = variants;
+      n.refused = refused;
+      e.type_needs = {n};
+    });
+  };
+  CHECK(need("8.9", {}, false).empty());
+  CHECK(need("", {"gfx9*"}, false).empty());
+  CHECK(need("", {}, true).empty());
+  CHECK(has(need("", {}, false), "give it, or variants, or refused"));
+  CHECK(has(need("8.9", {}, true), "give it, or variants, or refused"));
+  CHECK(has(need("new", {}, false), "must begin with a number"));
+}
+
+TEST_CASE("a version's limits take layouts from it and from no other") {
+  Engine e = toy_engine();
+  e.limits = {{{"2.9"}, {"single_device"}, "it crashes", "s"}};
+  CHECK(layouts_of(e, "2.9") == std::vector<std::string>{"cpu"});
+  CHECK(layouts_of(e, "2.10") == e.layouts);
+  CHECK(layouts_of(e, "") == e.layouts);
+  REQUIRE(limit_of(e, "2.9", "single_device") != nullptr);
+  CHECK(limit_of(e, "2.9", "single_device")->why == "it crashes");
+  CHECK(limit_of(e, "2.9", "cpu") == nullptr);
+}
+
+TEST_CASE("chip variants are told by globs, whatever their case") {
+  CHECK(matches_variant({}, "anything"));
+  CHECK(matches_variant({"*910b?*"}, "Ascend 910B3"));
+  CHECK(matches_variant({"*910b?*"}, "910b4-1"));
+  CHECK_FALSE(matches_variant({"*910b?*"}, "Ascend910B"));
+  CHECK(matches_variant({"gfx90a*", "gfx94*"}, "gfx90a:sramecc+:xnack-"));
+  CHECK_FALSE(matches_variant({"gfx94*"}, ""));
+}
+
 TEST_CASE("a recipe that shows a secret in the process list or opens loader variables is refused") {
   CHECK(has(complaint_after([](Engine& e) { e.recipe.arguments[3].args = {"--api-key", "{secret}"}; }),
             "readable in the process list"));

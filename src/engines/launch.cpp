@@ -73,7 +73,7 @@ bool holds(const std::string& when, std::size_t devices, const std::string& task
 }
 
 Result<void> check_place(const Engine& engine, const fleet::PlanWorker& part, const LaunchPlace& place) {
-  if (place.program.empty() || place.program[0] != '/')
+  if (!engine.recipe.command_from_request && (place.program.empty() || place.program[0] != '/'))
     return invalid(fmt::format("program is \"{}\", must be an absolute path", place.program));
   if (place.model_path.empty() || place.model_path[0] != '/')
     return invalid(fmt::format("model_path is \"{}\", must be an absolute path", place.model_path));
@@ -138,8 +138,13 @@ std::vector<std::string> recipe_arguments(const Engine& engine,
 }
 
 // What the variable of visible devices holds: ids, or places in the driver's list.
-Result<std::string> visible_list(const Recipe& recipe, const fleet::PlanWorker& part, const LaunchPlace& place) {
-  if (!recipe.devices_by_index) return join(part.devices, ",");
+Result<std::string> visible_list(const Recipe& recipe,
+                                 const std::string& framework,
+                                 const fleet::PlanWorker& part,
+                                 const LaunchPlace& place) {
+  const auto& places = recipe.index_frameworks;
+  const bool by_index = recipe.devices_by_index || std::find(places.begin(), places.end(), framework) != places.end();
+  if (!by_index) return join(part.devices, ",");
   std::vector<std::string> out;
   for (const auto& id : part.devices) {
     const auto at = place.device_indices.find(id);
@@ -148,6 +153,26 @@ Result<std::string> visible_list(const Recipe& recipe, const fleet::PlanWorker& 
     out.push_back(at->second);
   }
   return join(out, ",");
+}
+
+// The words of a custom engine, with what only the worker knows filled in.
+Result<std::vector<std::string>> command_of(const Engine& engine, const fleet::Settings& settings, Values values) {
+  const bool contained = settings.image.has_value();
+  if (settings.command.empty() && !contained)
+    return invalid(
+        fmt::format("engine {} runs what settings.command or settings.image says, and neither is given", engine.id));
+  values.erase("secret");  // arguments can be read in the process list
+  std::vector<std::string> out;
+  for (const auto& text : settings.command) {
+    auto word = expand(text, values);
+    if (!word)
+      return invalid(
+          fmt::format("settings.command: \"{}\" names a placeholder that has no value here", printable(text)));
+    out.push_back(std::move(*word));
+  }
+  if (!contained && out.front()[0] != '/')
+    return invalid(fmt::format("settings.command[0] is \"{}\", must be an absolute path", printable(out.front())));
+  return out;
 }
 
 void add_user_flag(const Engine& engine, const ParsedFlag& flag, std::vector<std::string>& argv) {
@@ -184,8 +209,13 @@ Result<LaunchSpec> launch(const Engine& engine,
 
   const Values values = values_of(engine.recipe, plan, part, place);
   LaunchSpec spec;
-  spec.argv = {place.program};
-  spec.argv.insert(spec.argv.end(), place.program_args.begin(), place.program_args.end());
+  if (engine.recipe.command_from_request) {
+    TRY(spec.argv, command_of(engine, plan.settings, values));
+    spec.image = plan.settings.image.value_or("");
+  } else {
+    spec.argv = {place.program};
+    spec.argv.insert(spec.argv.end(), place.program_args.begin(), place.program_args.end());
+  }
   const auto words = recipe_arguments(engine, user, part.devices.size(), task, values);
   spec.argv.insert(spec.argv.end(), words.begin(), words.end());
   for (const auto& flag : user) add_user_flag(engine, flag, spec.argv);
@@ -197,7 +227,7 @@ Result<LaunchSpec> launch(const Engine& engine,
     if (auto value = expand(text, values)) spec.environment.insert_or_assign(name, std::move(*value));
   for (const auto& [name, variable] : engine.recipe.visible_devices) spec.environment.insert_or_assign(variable, "");
   if (const auto at = engine.recipe.visible_devices.find(framework); at != engine.recipe.visible_devices.end()) {
-    TRY(auto list, visible_list(engine.recipe, part, place));
+    TRY(auto list, visible_list(engine.recipe, framework, part, place));
     spec.environment.insert_or_assign(at->second, std::move(list));
   }
 

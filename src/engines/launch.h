@@ -20,7 +20,7 @@ namespace berth::engines {
 /// Absent: an empty text, an optional setting without a value, a tensor split of one device. A recipe that names
 /// {secret_file} or {secret} must get it: an engine never starts without its key. {secret} is for environments only.
 struct LaunchPlace {
-  std::string program;                    // absolute path of the executable found
+  std::string program;  // absolute path of the executable found; not looked at for a command of the request's
   std::vector<std::string> program_args;  // e.g. the launcher script
   std::string model_path;
   std::string alias;  // name the engine reports
@@ -38,13 +38,16 @@ struct LaunchPlace {
 struct LaunchSpec {
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;  // complete: nothing is inherited
+  std::string image;                               // the container to run it in; empty: a process of the machine
 };
 
 /// The recipe's arguments in order, then the deployment's flags by name; a flag of the deployment replaces the
 /// recipe's. Nothing is quoted or split: what a value holds reaches the engine as it is. Visible devices are always
-/// set, to nothing for a plan without devices, so that an engine never takes one that it did not claim. Errors:
-/// kInvalid for a flag or variable that is not allowed, naming it, and for a line break or NUL anywhere; kForbidden for
-/// an owned one, a variable that is never allowed, and a path that is outside the roots or was not opened.
+/// set, to nothing for a plan without devices, so that an engine never takes one that it did not claim. A command of
+/// the request's may hold the placeholders too, but {secret}; outside a container its program is an absolute path.
+/// Errors: kInvalid for a flag or variable that is not allowed, naming it, and for a line break or NUL anywhere;
+/// kForbidden for an owned one, a variable that is never allowed, and a path that is outside the roots or was not
+/// opened.
 Result<LaunchSpec> launch(const Engine& engine,
                           const fleet::Plan& plan,
                           const fleet::PlanWorker& part,

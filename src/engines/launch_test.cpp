@@ -275,5 +275,43 @@ TEST_CASE("no engine starts without its key, a port, or absolute paths") {
   CHECK(c.refusal().code == Code::kInvalid);
 }
 
+TEST_CASE("frameworks that count devices get places, the others ids") {
+  Case c;
+  c.part.devices = {"GPU-b"};
+  c.place.device_indices = {{"GPU-b", "1"}};
+  c.framework = "cuda";
+  CHECK(c.run()->environment.at("CUDA_VISIBLE_DEVICES") == "GPU-b");
+  c.engine.recipe.index_frameworks = {"cuda"};
+  CHECK(c.run()->environment.at("CUDA_VISIBLE_DEVICES") == "1");
+}
+
+TEST_CASE("a custom engine runs the deployment's words, with what only the worker knows filled in") {
+  Case c;
+  c.engine.recipe.command_from_request = true;
+  c.engine.recipe.arguments.clear();
+  c.engine.recipe.programs.clear();
+  c.place.program.clear();
+  CHECK(c.refusal().message == "engine toy runs what settings.command or settings.image says, and neither is given");
+  c.plan.settings.command = {"/opt/serve", "--model={model_path}", "--at", "{host}:{port}", R"({"a": "{b c}"})"};
+  auto spec = c.run();
+  REQUIRE_MESSAGE(spec.has_value(), spec.error().message);
+  CHECK(spec->argv == List{"/opt/serve", "--model=/models/m.gguf", "--at", "127.0.0.1:41000", R"({"a": "{b c}"})"});
+  CHECK(spec->image.empty());
+  CHECK(spec->environment.at("TOY_KEY") == "sesame");
+
+  c.plan.settings.command = {"serve", "--port={port}"};
+  CHECK(c.refusal().message == "settings.command[0] is \"serve\", must be an absolute path");
+  c.plan.settings.image = "example/serve:1";
+  spec = c.run();
+  REQUIRE_MESSAGE(spec.has_value(), spec.error().message);
+  CHECK(spec->argv == List{"serve", "--port=41000"});
+  CHECK(spec->image == "example/serve:1");
+  for (const char* word : {"{secret}", "{flavour}"}) {
+    c.plan.settings.command = {"serve", word};
+    CHECK(c.refusal().message ==
+          "settings.command: \"" + std::string(word) + "\" names a placeholder that has no value here");
+  }
+}
+
 }  // namespace
 }  // namespace berth::engines

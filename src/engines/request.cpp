@@ -67,6 +67,23 @@ Result<void> check_unknown(const Engine& engine, const std::vector<std::string>&
                           caller.name.empty() ? "" : fmt::format(", which \"{}\" lacks", printable(caller.name))));
 }
 
+/// Settings that are the whole of a custom engine and nothing to the others.
+Result<void> check_declared(const EngineCatalog& catalog, const fleet::Request& request) {
+  const auto& s = request.settings;
+  for (const auto& [path, there] :
+       {std::pair("settings.command", !s.command.empty()), std::pair("settings.image", s.image.has_value())}) {
+    if (!there) continue;
+    TRY(const auto* engine, engine_of(catalog, request, path));
+    if (!engine->recipe.command_from_request)
+      return invalid(fmt::format("{} is given, but {} has a command of its own", path, engine->title));
+  }
+  if (!s.needs) return {};
+  TRY(const auto* engine, engine_of(catalog, request, "settings.needs"));
+  if (engine->memory != MemoryModel::kDeclared)
+    return invalid(fmt::format("settings.needs is given, but what {} needs is computed", engine->title));
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> unknown_flags(const EngineCatalog& catalog, const fleet::Request& request) {
@@ -92,6 +109,7 @@ Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request re
     TRY(const auto* engine, engine_of(catalog, request, "settings.env"));
     TRY_VOID(check_environment(*engine, request.settings.env));
   }
+  TRY_VOID(check_declared(catalog, request));
   TRY_VOID(check_kv_type(catalog, request.settings.kv_type));
   // What is asked of the model, not what it was trained for, decides how its batches are computed.
   if (request.facts && (request.task == "embed" || request.task == "rerank")) request.facts->task = request.task;

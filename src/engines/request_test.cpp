@@ -98,6 +98,46 @@ TEST_CASE("a KV type that no engine has is refused, one that some engine has is 
   CHECK(refusal(request) == "no error");
 }
 
+TEST_CASE("a command, an image or declared needs are for engines that take them") {
+  auto request = asked({});
+  request.settings.command = {"/opt/serve"};
+  CHECK(refusal(request) == "settings.command is given, but Toy has a command of its own");
+  request = asked({});
+  request.settings.image = "example/serve:1";
+  CHECK(refusal(request) == "settings.image is given, but Toy has a command of its own");
+  request = asked({});
+  request.settings.needs.emplace().devices = 2;
+  CHECK(refusal(request) == "settings.needs is given, but what Toy needs is computed");
+  request.restriction.engine.reset();
+  CHECK(refusal(request) ==
+        "settings.needs is given, but restriction.engine is not: name the engine that it is for, one of toy");
+
+  Engine own = testing::toy_engine();
+  own.recipe.command_from_request = true;
+  own.memory = MemoryModel::kDeclared;
+  request.restriction.engine = "toy";
+  request.settings.command = {"/opt/serve", "a b"};
+  const auto got = canonical({{own}}, request);
+  REQUIRE_MESSAGE(got.has_value(), got.error().message);
+  CHECK(got->settings.command == request.settings.command);
+  request.settings.needs->device_bytes = Bytes(0);
+  CHECK(canonical({{own}}, request).error().message ==
+        "settings.needs.device_bytes is 0, must be above 0: leave it out, or ask for 0 devices");
+  request.settings.needs = fleet::DeclaredNeeds{Bytes(1), 0, {}};
+  CHECK(canonical({{own}}, request).error().message == "settings.needs: device_bytes is given, but devices is 0");
+  request.settings.needs.reset();
+  request.settings.command = {"/opt/serve", "a\nb"};
+  CHECK(canonical({{own}}, request).error().message ==
+        "settings.command: \"a\\x0ab\" has a line break, another control character or bad UTF-8");
+  request.settings.command = {""};
+  CHECK(canonical({{own}}, request).error().message == "settings.command[0] is empty: name a program");
+  request.settings.command.assign(300, "x");
+  CHECK(canonical({{own}}, request).error().message == "settings.command has 300 words, at most 256");
+  request.settings.command.clear();
+  request.settings.image = "--privileged";
+  CHECK(canonical({{own}}, request).error().message == "settings.image is \"--privileged\", must be an image's name");
+}
+
 TEST_CASE("what fleet::canonical refuses is refused here too") {
   auto request = asked({});
   request.replicas = 0;

@@ -12,15 +12,16 @@
 namespace berth::engines {
 namespace {
 
-constexpr std::array<std::string_view, 9> kLayouts = {"cpu",
-                                                      "single_device",
-                                                      "several_devices",
-                                                      "partial_offload",
-                                                      "tensor_parallel",
-                                                      "pipeline_parallel",
-                                                      "data_parallel",
-                                                      "over_workers",
-                                                      "over_workers_evenly"};
+constexpr std::array<std::string_view, 10> kLayouts = {"cpu",
+                                                       "single_device",
+                                                       "several_devices",
+                                                       "partial_offload",
+                                                       "tensor_parallel",
+                                                       "pipeline_parallel",
+                                                       "data_parallel",
+                                                       "over_workers",
+                                                       "over_workers_evenly",
+                                                       "declared"};
 constexpr std::array<std::string_view, 3> kInstallWays = {"", "container", "package"};
 
 template <class List>
@@ -40,7 +41,7 @@ Result<void> check_version(const std::string& path, const std::optional<std::str
 
 Result<void> check_row(const Engine& engine, std::size_t i) {
   const SupportRow& row = engine.rows[i];
-  if (row.vendor.empty()) return invalid(at("rows", i, "vendor") + " is empty: name it, \"cpu\" for none");
+  if (row.vendor.empty()) return invalid(at("rows", i, "vendor") + " is empty: name it, \"cpu\" for none, or any");
   if (row.source.empty()) return invalid(at("rows", i, "source") + " is empty: say where the facts come from");
   if (!holds(kInstallWays, row.install))
     return invalid(
@@ -105,7 +106,8 @@ Result<void> check_text(const std::string& path, const std::string& text, bool s
 
 Result<void> check_recipe(const Engine& engine) {
   const Recipe& recipe = engine.recipe;
-  if (engine.supported && recipe.programs.empty()) return invalid("recipe.programs is empty");
+  if (engine.supported && recipe.programs.empty() && !recipe.command_from_request)
+    return invalid("recipe.programs is empty");
   for (const auto& program : recipe.programs)
     if (program.empty() || program.find('/') != std::string::npos)
       return invalid(fmt::format("recipe.programs has \"{}\", must be a name without a folder", program));
@@ -161,6 +163,63 @@ Result<void> check_world(const Engine& engine) {
   return {};
 }
 
+Result<void> check_type_need(const Engine& engine, std::size_t i) {
+  const TypeNeed& need = engine.type_needs[i];
+  if (need.type.empty() || need.vendor.empty()) return invalid(at("type_needs", i, "type") + " or vendor is empty");
+  const int says = (need.capability_min.empty() ? 0 : 1) + (need.variants.empty() ? 0 : 1) + (need.refused ? 1 : 0);
+  if (says != 1) return invalid(at("type_needs", i, "capability_min") + ": give it, or variants, or refused");
+  for (const auto& version : need.versions)
+    if (!holds(engine.versions, version))
+      return invalid(
+          fmt::format("{} has \"{}\", which is not among versions", at("type_needs", i, "versions"), version));
+  if (need.capability_min.empty()) return {};
+  return check_version(at("type_needs", i, "capability_min"), need.capability_min);
+}
+
+// What is not a row: everything that says where its facts come from.
+Result<void> check_facts_of(const Engine& engine) {
+  for (std::size_t i = 0; i < engine.type_needs.size(); ++i) TRY_VOID(check_type_need(engine, i));
+  for (std::size_t i = 0; i < engine.unsupported.size(); ++i) {
+    const Unsupported& no = engine.unsupported[i];
+    if (no.vendor.empty() || no.why.empty() || no.source.empty())
+      return invalid(at("unsupported", i, "vendor") + ", why or source is empty");
+    for (const auto& row : engine.rows)
+      if (row.vendor == no.vendor)
+        return invalid(fmt::format("{} is \"{}\", which has a row", at("unsupported", i, "vendor"), no.vendor));
+  }
+  for (std::size_t i = 0; i < engine.limits.size(); ++i) {
+    const VersionLimit& limit = engine.limits[i];
+    if (limit.source.empty()) return invalid(at("limits", i, "source") + " is empty: say where the facts come from");
+    for (const auto& version : limit.versions)
+      if (!holds(engine.versions, version))
+        return invalid(fmt::format("{} has \"{}\", which is not among versions", at("limits", i, "versions"), version));
+    for (const auto& layout : limit.layouts)
+      if (!holds(engine.layouts, layout))
+        return invalid(fmt::format("{} has \"{}\", which is not among layouts", at("limits", i, "layouts"), layout));
+  }
+  for (std::size_t i = 0; i < engine.divides.size(); ++i)
+    if (engine.divides[i].pad < 1 || engine.divides[i].source.empty())
+      return invalid(at("divides", i, "pad") + " is 0 or source is empty");
+  return {};
+}
+
+// Of a vendor, rows come best first: a decision tries the first version of each, in that order.
+Result<void> check_row_order(const Engine& engine) {
+  const auto place = [&](const SupportRow& row) {
+    const auto at = row.versions.empty()
+                        ? engine.versions.begin()
+                        : std::find(engine.versions.begin(), engine.versions.end(), row.versions.front());
+    return at - engine.versions.begin();
+  };
+  for (std::size_t i = 0; i < engine.rows.size(); ++i)
+    for (std::size_t j = i + 1; j < engine.rows.size(); ++j)
+      if (engine.rows[i].vendor == engine.rows[j].vendor && engine.rows[i].framework == engine.rows[j].framework &&
+          place(engine.rows[j]) < place(engine.rows[i]))
+        return invalid(fmt::format(
+            "{} come before those of rows[{}] in versions: put the better row first", at("rows", j, "versions"), i));
+  return {};
+}
+
 Result<void> check_engine(const Engine& engine) {
   if (engine.id.empty()) return invalid("id is empty");
   if (engine.title.empty()) return invalid("title is empty");
@@ -177,11 +236,8 @@ Result<void> check_engine(const Engine& engine) {
   const std::set<std::string> versions(engine.versions.begin(), engine.versions.end());
   if (versions.size() != engine.versions.size()) return invalid("versions names one twice");
   for (std::size_t i = 0; i < engine.rows.size(); ++i) TRY_VOID(check_row(engine, i));
-  for (std::size_t i = 0; i < engine.type_needs.size(); ++i) {
-    const TypeNeed& need = engine.type_needs[i];
-    if (need.type.empty() || need.vendor.empty()) return invalid(at("type_needs", i, "type") + " or vendor is empty");
-    TRY_VOID(check_version(at("type_needs", i, "capability_min"), need.capability_min));
-  }
+  TRY_VOID(check_row_order(engine));
+  TRY_VOID(check_facts_of(engine));
   std::set<std::string> spellings;
   for (std::size_t i = 0; i < engine.flags.size(); ++i) TRY_VOID(check_flag(engine.flags[i], i, spellings));
   TRY_VOID(check_world(engine));

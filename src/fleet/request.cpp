@@ -31,6 +31,36 @@ Result<void> check_source(std::string_view path, const ModelSource& source) {
       fmt::format("{}.kind is \"{}\", must be one of {}", path, printable(source.kind), fmt::join(kKinds, ", ")));
 }
 
+bool unprintable(std::string_view text) {
+  return std::any_of(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
+Result<void> check_declared(const Settings& s) {
+  if (s.command.size() > kCommandWordsMax)
+    return invalid(fmt::format("settings.command has {} words, at most {}", s.command.size(), kCommandWordsMax));
+  std::size_t bytes = 0;
+  for (const auto& word : s.command) {
+    bytes += word.size();
+    if (unprintable(word) || !is_utf8(word))
+      return invalid(fmt::format("settings.command: \"{}\" has a line break, another control character or bad UTF-8",
+                                 printable(word)));
+  }
+  if (bytes > kCommandBytesMax)
+    return invalid(fmt::format("settings.command has {} bytes, at most {}", bytes, kCommandBytesMax));
+  if (!s.command.empty() && s.command.front().empty()) return invalid("settings.command[0] is empty: name a program");
+  if (s.image &&
+      (s.image->empty() || s.image->front() == '-' || unprintable(*s.image) || s.image->find(' ') != std::string::npos))
+    return invalid(fmt::format("settings.image is \"{}\", must be an image's name", printable(*s.image)));
+  if (!s.needs) return {};
+  TRY_VOID(check_range("settings.needs.devices", s.needs->devices, 0, kDeclaredDevicesMax));
+  if (s.needs->device_bytes && s.needs->device_bytes->value == 0)
+    return invalid("settings.needs.device_bytes is 0, must be above 0: leave it out, or ask for 0 devices");
+  if (s.needs->device_bytes && s.needs->devices == 0u)
+    return invalid("settings.needs: device_bytes is given, but devices is 0");
+  return {};
+}
+
 Result<void> check_settings(const Settings& s) {
   constexpr std::uint32_t kUbatchMax = 65536;
   constexpr std::uint32_t kLayersMax = 100000;
@@ -81,6 +111,7 @@ Result<Request> canonical(Request request) {
   if (request.variants.size() > kVariantsMax)
     return invalid(fmt::format("variants has {} entries, at most {}", request.variants.size(), kVariantsMax));
   TRY_VOID(check_settings(request.settings));
+  TRY_VOID(check_declared(request.settings));
   TRY_VOID(check_restriction(request.restriction));
   TRY_VOID(check_source("source", request.source));
   for (const auto& variant : request.variants)

@@ -60,6 +60,15 @@ DESCRIBE(Restriction,
          decode_context_parallel,
          across_workers);
 
+/// What a custom engine takes, in the deployment's own words. Absent fields: nothing was declared (DESIGN §1: it then
+/// claims its selected devices whole, or one whole device).
+struct DeclaredNeeds {
+  std::optional<Bytes> device_bytes;     // of each device
+  std::optional<std::uint32_t> devices;  // of one replica; absent: 1, or what is selected
+  std::optional<Bytes> memory_bytes;     // of the host
+};
+DESCRIBE(DeclaredNeeds, device_bytes, devices, memory_bytes);
+
 /// Engine settings that change memory or launch. Absent: Policy's default, printed as such and pinned in the plan.
 struct Settings {
   std::optional<std::uint32_t> context;         // tokens
@@ -72,6 +81,9 @@ struct Settings {
   bool cpu_offload = true;                      // layers may stay on the host
   std::vector<std::string> flags;               // further engine flags, typed and checked against the catalog
   std::map<std::string, std::string> env;       // allow-listed by the catalog
+  std::optional<DeclaredNeeds> needs;           // engines whose memory is declared
+  std::vector<std::string> command;             // custom engines: program and arguments, never a shell's line
+  std::optional<std::string> image;             // custom engines: the container that the command runs in
 };
 DESCRIBE(Settings,
          context,
@@ -83,7 +95,10 @@ DESCRIBE(Settings,
          offload_layers,
          cpu_offload,
          flags,
-         env);
+         env,
+         needs,
+         command,
+         image);
 
 /// Another file of the same model: other quantization or format.
 struct Variant {
@@ -131,6 +146,9 @@ constexpr std::uint32_t kContextMax = 16 * 1024 * 1024;
 constexpr std::uint32_t kSequencesMax = 4096;
 constexpr std::size_t kSelectedDevicesMax = 4096;
 constexpr std::size_t kVariantsMax = 64;
+constexpr std::size_t kCommandWordsMax = 256;
+constexpr std::size_t kCommandBytesMax = 64 * 1024;
+constexpr std::uint32_t kDeclaredDevicesMax = 1024;
 
 /// Checks ranges and sorts and deduplicates every list. Idempotent. Errors: kInvalid naming field, value and limit.
 Result<Request> canonical(Request request);

@@ -68,6 +68,17 @@ void drop_taken(Few<std::uint16_t>& usable, const Ledger& before, const Ledger& 
 
 }  // namespace
 
+namespace {
+
+/// What keeps this version of the engine from lying on several workers.
+const engines::VersionLimit* over_workers_limit(const Engine& engine, const std::string& version) {
+  if (engine.limits.empty()) return nullptr;
+  const auto* limit = engines::limit_of(engine, version, "over_workers");
+  return limit != nullptr ? limit : engines::limit_of(engine, version, "over_workers_evenly");
+}
+
+}  // namespace
+
 std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& ledgers) const {
   std::vector<Kind> kinds;
   const auto& workers = search_.workers();
@@ -78,6 +89,7 @@ std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& le
       const auto& type = worker.cls->types[t];
       const auto& chain = *worker.cls->chains[option][t];
       if (type.cpu || !search_.admits(worker, chain)) continue;
+      if (over_workers_limit(*context_.options[option].engine, chain.version) != nullptr) continue;
       Offer offer{w, &type, &chain, usable_devices(context_, *worker.entry, ledgers[w], type), 0};
       if (context_.group_size > 0) drop_taken(offer.usable, worker.ledger, ledgers[w]);
       if (offer.usable.empty()) continue;
@@ -308,7 +320,28 @@ std::vector<RuleOutcome> Across::shortfalls() const {
                                        {"claim", human(s.claim)},
                                        {"shape", shape_text(s.shape)},
                                        {"has", std::to_string(s.has)}}));
+  for (std::size_t i = 0; possible_ && i < context_.options.size(); ++i)
+    if (auto why = limited_version(i)) out.push_back(*std::move(why));
   return out;
+}
+
+/// Said of the first worker whose version it is; nothing for an engine without limits.
+std::optional<RuleOutcome> Across::limited_version(std::size_t option) const {
+  const Engine& engine = *context_.options[option].engine;
+  if (engine.limits.empty()) return std::nullopt;
+  for (const auto* worker : search_.workers()) {
+    if (!worker->open) continue;
+    for (std::size_t t = 0; t < worker->cls->types.size(); ++t) {
+      const auto& chain = *worker->cls->chains[option][t];
+      if (worker->cls->types[t].cpu || !search_.admits(*worker, chain)) continue;
+      if (const auto* limit = over_workers_limit(engine, chain.version))
+        return RuleOutcome::reject(Reason::kLayoutUnsupported,
+                                   {{"engine", engine.title + " " + chain.version},
+                                    {"engine_id", engine.id},
+                                    {"layout", "one replica over several workers (" + limit->why + ")"}});
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace berth::placement

@@ -35,6 +35,7 @@ class Across {
   [[nodiscard]] std::vector<RuleOutcome> shortfalls() const;
 
  private:
+  [[nodiscard]] std::optional<RuleOutcome> limited_version(std::size_t option) const;
   struct Offer;
   struct Kind;
   struct Need;

@@ -6,6 +6,7 @@
 
 #include "fleet/detail/hash_fields.h"
 #include "fleet/hashes.h"
+#include "placement/layouts/declared.h"
 
 namespace berth::placement {
 namespace {
@@ -48,6 +49,7 @@ std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<f
     if (model == nullptr) return {};
     return model->explain(c.layers, c.type->traits, workers.front().devices);
   }
+  if (c.option->engine->memory == engines::MemoryModel::kDeclared) return declared_memory(c);
   const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   if (rank == nullptr) return {};
   if (workers.size() == 1) return rank->parts;
@@ -64,12 +66,16 @@ std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<f
   return parts;
 }
 
-void set_share(fleet::Plan& plan, const Candidate& c) {
+void set_share(fleet::Plan& plan, const Policy& policy, const Candidate& c) {
   if (c.utilization <= 0) return;
   plan.settings.utilization = c.utilization;
   const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   if (rank == nullptr || rank->kv_bytes_per_token.value == 0) return;
   plan.kv_tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
+  if (!c.option->sequences_open || plan.settings.context.value_or(0) == 0) return;
+  const std::uint64_t held = *plan.kv_tokens / *plan.settings.context;
+  plan.settings.sequences =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(held, 1, std::max(1U, policy.default_sequences)));
 }
 
 }  // namespace
@@ -113,7 +119,7 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
     plan.total_layers = c.total_layers;
     plan.settings.offload_layers = c.offload_layers;
   }
-  set_share(plan, c);
+  set_share(plan, context.policy, c);
   plan.memory = memory_of(c, plan.workers);
   plan.key = order.explain(c);
   for (std::size_t i = 0; i < kRuleCount; ++i)

@@ -188,7 +188,7 @@ Search::Placement Search::place() {
     for (auto& c : across.place(ledgers, missing, uncertain)) result.chosen.push_back(std::move(c));
   };
   all_rounds(false);
-  result.over_workers = across.shortfalls();
+  if (result.chosen.size() < asked) result.over_workers = across.shortfalls();
   if (result.chosen.size() < asked && context_.accepts(Reason::kMemoryUncertain)) {
     const std::size_t before = result.chosen.size();
     all_rounds(true);

@@ -98,6 +98,7 @@ inline engines::Engine vllm_engine() {
   e.versions = {"0.9"};
   e.rows = {row_for("nvidia", "cuda")};
   e.rows.front().capability_min = "7.0";
+  e.divides = {{.what = engines::Divided::kAttentionHeads, .unless = {}, .source = "made up"}};
   e.recipe.programs = {"vllm"};
   return e;
 }

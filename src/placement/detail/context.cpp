@@ -21,6 +21,12 @@ T complete(std::optional<T>& field, T value, std::string_view name, std::string_
   return value;
 }
 
+/// What was left out gives way to what was asked for.
+bool sequences_open(const Engine& engine, const Context& context) {
+  const Settings& s = context.request.settings;
+  return engine.memory == engines::MemoryModel::kShareOfDevice && s.utilization && !s.sequences;
+}
+
 Settings complete_settings(const Engine& engine, Context& context) {
   constexpr std::uint32_t kUbatchDefault = 512;  // llama.cpp's own default physical batch
   Settings s = context.request.settings;
@@ -32,6 +38,9 @@ Settings complete_settings(const Engine& engine, Context& context) {
                                         "context",
                                         "smaller of the model's maximum and the policy's default",
                                         context);
+  if (sequences_open(engine, context))
+    complete(
+        s.sequences, 1U, "sequences", "at least; as many more, up to the policy's, as utilization leaves", context);
   complete(s.sequences, policy.default_sequences, "sequences", "the policy's default", context);
   complete(s.kv_type, policy.default_kv_type, "kv_type", "the policy's default", context);
   if (engine.memory == engines::MemoryModel::kParts) {
@@ -53,6 +62,10 @@ std::uint32_t order_of(const Context& context, const Engine& engine, std::uint32
   return static_cast<std::uint32_t>(order.size()) + position;
 }
 
+bool contains(const std::vector<std::string>& list, std::string_view text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
 void add_options(Context& context) {
   const auto& r = context.request.restriction;
   if (r.engine && context.catalog.find(*r.engine) == nullptr) {
@@ -62,7 +75,7 @@ void add_options(Context& context) {
   std::uint32_t position = 0;
   for (const auto& engine : context.catalog.engines) {
     ++position;
-    if (r.engine && engine.id != *r.engine) continue;
+    if (r.engine ? engine.id != *r.engine : engine.on_request) continue;
     Option option;
     option.engine = &engine;
     option.order = order_of(context, engine, position);
@@ -70,14 +83,16 @@ void add_options(Context& context) {
     if (r.engine_version) option.versions = {*r.engine_version};
     if (option.versions.empty()) option.versions = {""};
     option.settings = complete_settings(engine, context);
-    const auto knows = [&](std::string_view layout) {
-      return std::find(engine.layouts.begin(), engine.layouts.end(), layout) != engine.layouts.end();
-    };
+    option.sequences_open = sequences_open(engine, context);
+    const auto layouts = engines::layouts_of(engine, r.engine_version.value_or(""));
+    const auto& whole = engine.layouts;
+    const auto knows = [&](std::string_view layout) { return contains(layouts, layout); };
     option.ranks = knows("tensor_parallel");
     option.pipeline = knows("pipeline_parallel");
     option.data = knows("data_parallel");
-    if (knows("over_workers_evenly")) option.over_workers = OverWorkers::kEvenly;
-    if (knows("over_workers")) option.over_workers = OverWorkers::kFreely;
+    // Whether the version that a worker takes has it is seen there, and said.
+    if (contains(whole, "over_workers_evenly")) option.over_workers = OverWorkers::kEvenly;
+    if (contains(whole, "over_workers")) option.over_workers = OverWorkers::kFreely;
     context.options.push_back(std::move(option));
   }
   std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {

@@ -111,6 +111,7 @@ struct Option {
   bool ranks = false;                 // its layouts have tensor-parallel ranks
   bool pipeline = false;              // and pipeline stages
   bool data = false;                  // and data-parallel copies
+  bool sequences_open = false;        // as many as the utilization that was given leaves room for
   OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
 };

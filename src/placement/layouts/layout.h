@@ -109,7 +109,7 @@ struct LayoutRow {
   bool all_on_one_device;
   LayoutStrategy strategy;
 };
-/// cpu, single_device, several_devices, partial_offload, tensor_parallel, pipeline_parallel.
+/// cpu, single_device, several_devices, partial_offload, tensor_parallel, pipeline_parallel, declared.
 std::span<const LayoutRow> layout_table();
 
 // --- shared by the strategies ---

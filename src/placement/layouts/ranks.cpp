@@ -3,6 +3,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "engines/divide.h"
+
 namespace berth::placement {
 namespace {
 
@@ -62,13 +64,23 @@ std::optional<double> enough_share(Bytes total, Bytes need) {
   return static_cast<double>(steps) / static_cast<double>(kShareSteps);
 }
 
-std::optional<RuleOutcome> undivided(const Context& context, const Option&, const Shape& shape) {
+std::optional<RuleOutcome> undivided(const Context& context, const Option& option, const Shape& shape) {
   const auto& facts = context.request.facts;
   if (!facts) return std::nullopt;
-  if (facts->attention_heads && *facts->attention_heads % shape.tensor != 0)
-    return RuleOutcome::reject(
-        Reason::kHeadsNotDivisible,
-        {{"heads", std::to_string(*facts->attention_heads)}, {"tp", std::to_string(shape.tensor)}});
+  engines::World world;
+  world.tp = shape.tensor;
+  world.dp = shape.data;
+  world.ep = context.request.restriction.expert_parallel.value_or(1);
+  if (const auto why = engines::undivided(*option.engine, *facts, world, option.settings.flags)) {
+    const bool experts = why->what == engines::Divided::kExperts;
+    return RuleOutcome::reject(Reason::kHeadsNotDivisible,
+                               {{"heads", std::to_string(why->count)},
+                                {"what", engines::divided_name(why->what)},
+                                {"what_zh", engines::divided_name_zh(why->what)},
+                                {"by", experts ? "expert parallel" : "tensor parallel"},
+                                {"by_zh", experts ? "专家并行" : "张量并行"},
+                                {"tp", std::to_string(why->by)}});
+  }
   if (facts->layers && shape.pipeline > *facts->layers)
     return RuleOutcome::reject(Reason::kTooFewLayers,
                                {{"layers", std::to_string(*facts->layers)}, {"pp", std::to_string(shape.pipeline)}});

@@ -1,5 +1,6 @@
 #include "placement/layouts/by_layers.h"
 #include "placement/layouts/by_share.h"
+#include "placement/layouts/declared.h"
 
 namespace berth::placement {
 namespace {
@@ -17,6 +18,8 @@ constexpr std::array kLayouts = {
     LayoutRow{"pipeline_parallel", true, false, layout_pipeline_parallel},
     LayoutRow{"partial_offload", true, false, layout_partial_offload},
     LayoutRow{"cpu", false, false, layout_cpu},
+    LayoutRow{"declared", true, false, layout_declared},
+    LayoutRow{"declared", false, false, layout_declared_on_host},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "placement/detail/few.h"
 #include "placement/rules/engine_rules.h"
 
 namespace berth::placement {
@@ -112,10 +113,31 @@ StaticChain static_chain(const StaticInput& input) {
   return chain;
 }
 
+namespace {
+
+/// The versions worth trying: the first of each row for this vendor, in the rows' order, which is best first. A row
+/// that passes does so for each of its versions, so the others could only say the same. No row: the first version, for
+/// the sentence.
+Few<const std::string*> candidates(const Option& option, const DeviceType& type) {
+  Few<const std::string*> out;
+  for (const auto& row : option.engine->rows) {
+    if (option.versions.size() < 2) break;
+    if (!row_admits(row, type)) continue;
+    const std::string* version = row.versions.empty() ? &option.versions.front() : &row.versions.front();
+    if (std::none_of(out.begin(), out.end(), [&](const auto* known) { return *known == *version; }))
+      out.push_back(version);
+  }
+  if (out.empty()) out.push_back(&option.versions.front());
+  return out;
+}
+
+}  // namespace
+
 StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type) {
   StaticChain best;
   bool first = true;
-  for (const auto& version : option.versions) {
+  for (const auto* candidate : candidates(option, type)) {
+    const std::string& version = *candidate;
     const StaticInput input{context, option, version, entry, type};
     StaticChain chain = static_chain(input);
     if (!first && grade(chain) <= grade(best)) continue;

@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 #include "engines/flags.h"
+#include "placement/rules/device_rules.h"
+#include "placement/rules/rows.h"
 
 namespace berth::placement {
 namespace {
@@ -17,28 +19,6 @@ std::string os_title(const std::string& os) {
   if (os == "darwin") return "macOS";
   if (os == "windows") return "Windows";
   return os.empty() ? "an unknown system" : os;
-}
-
-bool holds(const std::vector<std::string>& list, const std::string& value) {
-  return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
-}
-
-std::string listed(const std::set<std::string>& items) {
-  return join(std::vector<std::string>(items.begin(), items.end()), " or ");
-}
-
-template <class Keep>
-std::vector<const SupportRow*> keep(const std::vector<const SupportRow*>& rows, Keep&& wanted) {
-  std::vector<const SupportRow*> out;
-  for (const auto* row : rows)
-    if (wanted(*row)) out.push_back(row);
-  return out;
-}
-
-const fleet::Device* device_of(const StaticInput& in) {
-  if (in.type.cpu) return nullptr;
-  const auto& list = in.type.positions.empty() ? in.type.unhealthy : in.type.positions;
-  return &in.entry.worker.devices[list.front()];
 }
 
 /// A path that only a worker can see is named: nobody could tell which file is meant otherwise.
@@ -98,13 +78,18 @@ RuleOutcome engine_os(const StaticInput& in, RowState& state) {
       Reason::kEngineOs, {{"engine", in.option.engine->title}, {"needs", listed(needs)}, {"has", os_title(worker.os)}});
 }
 
+/// The end of the sentence, where the catalog says why there is no build: ": … ", in English and Chinese.
+RuleOutcome::Args why_no_build(const Engine& engine, const std::string& vendor) {
+  for (const auto& no : engine.unsupported)
+    if (no.vendor == vendor)
+      return {{"why", ": " + no.why}, {"why_zh", "：" + (no.why_zh.empty() ? no.why : no.why_zh)}};
+  return {{"why", ""}, {"why_zh", ""}};
+}
+
 RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
   std::set<std::string> offers;
   for (const auto* row : state.rows) offers.insert(row->vendor);
-  state.rows = keep(state.rows, [&](const SupportRow& row) {
-    const bool vendor = row.vendor.empty() || row.vendor == in.type.vendor;
-    return vendor && (in.type.cpu || row.framework.empty() || row.framework == in.type.traits.framework);
-  });
+  state.rows = keep(state.rows, [&](const SupportRow& row) { return row_admits(row, in.type); });
   if (!state.rows.empty()) {
     if (in.type.cpu && !in.context.request.restriction.devices.empty())
       return RuleOutcome::reject(Reason::kDeviceSelected);
@@ -112,9 +97,11 @@ RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
   }
   const std::string& title = in.option.engine->title;
   if (in.type.cpu) return RuleOutcome::reject(Reason::kNeedsDevice, {{"engine", title}, {"needs", listed(offers)}});
-  return RuleOutcome::reject(
-      Reason::kEngineVendor,
+  auto args = why_no_build(*in.option.engine, in.type.vendor);
+  args.insert(
+      args.end(),
       {{"engine", title}, {"has", in.type.vendor}, {"os", os_title(in.entry.worker.os)}, {"needs", listed(offers)}});
+  return RuleOutcome::reject(Reason::kEngineVendor, std::move(args));
 }
 
 RuleOutcome engine_arch(const StaticInput& in, RowState& state) {
@@ -162,58 +149,16 @@ RuleOutcome engine_runtime(const StaticInput& in, RowState& state) {
   return RuleOutcome::reject(Reason::kRuntimeTooOld, std::move(args));
 }
 
-RuleOutcome driver(const StaticInput& in, RowState& state) {
-  const auto* device = device_of(in);
-  if (device == nullptr) return RuleOutcome::pass();
-  std::optional<std::string> needs;
-  for (const auto* row : state.rows) {
-    if (!row->driver_version_min) return RuleOutcome::pass();
-    if (!needs || engines::compare_versions(*row->driver_version_min, *needs) < 0) needs = row->driver_version_min;
-  }
-  if (!needs) return RuleOutcome::pass();
-  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", *needs}, {"device", device->name}};
-  if (!device->driver_version) {
-    if (!in.context.snapshot.carries("driver_version")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kDriverUnknown, std::move(args));
-  }
-  if (engines::compare_versions(*device->driver_version, *needs) >= 0) return RuleOutcome::pass();
-  args.emplace_back("has", *device->driver_version);
-  return RuleOutcome::reject(Reason::kDriverTooOld, std::move(args));
-}
-
-RuleOutcome compare_capability(const StaticInput& in, const fleet::Device& device, Reason low, RuleOutcome::Args args) {
-  std::string needs;
-  for (const auto& [key, value] : args)
-    if (std::string_view(key) == "needs") needs = value;
-  args.emplace_back("device", device.name);
-  if (!device.compute_capability) {
-    if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
-  }
-  if (engines::compare_versions(*device.compute_capability, needs) >= 0) return RuleOutcome::pass();
-  args.emplace_back("has", *device.compute_capability);
-  return RuleOutcome::reject(low, std::move(args));
-}
-
-RuleOutcome capability(const StaticInput& in, RowState& state) {
-  const auto* device = device_of(in);
-  if (device == nullptr || state.rows.empty()) return RuleOutcome::pass();
-  const auto& row = *state.rows.front();
-  if (row.capability_min) {
-    auto outcome = compare_capability(
-        in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", *row.capability_min}});
-    if (outcome.outcome != Outcome::kPass) return outcome;
-  }
-  if (!in.context.request.facts) return RuleOutcome::pass();
-  const auto& facts = *in.context.request.facts;
-  for (const auto& need : in.option.engine->type_needs) {
-    const bool applies = need.vendor == in.type.vendor && (facts.quantization == need.type || facts.dtype == need.type);
-    if (!applies) continue;
-    auto outcome = compare_capability(
-        in, *device, Reason::kTypeNeedsCapability, {{"type", need.type}, {"needs", need.capability_min}});
-    if (outcome.outcome != Outcome::kPass) return outcome;
-  }
-  return RuleOutcome::pass();
+/// An engine whose command comes with the request needs nothing of berth's on the worker but a runtime for its image.
+RuleOutcome command_present(const StaticInput& in) {
+  const auto& s = in.context.request.settings;
+  const auto absent = [&](std::string why) {
+    return RuleOutcome::reject(Reason::kEngineAbsent, {{"engine", in.option.engine->title}, {"why", std::move(why)}});
+  };
+  if (!in.context.snapshot.carries("engines") || in.entry.worker.simulated) return RuleOutcome::source_lacks();
+  if (s.image) return in.entry.worker.container_runtime ? RuleOutcome::pass() : absent("it has no container runtime");
+  if (!s.command.empty()) return RuleOutcome::pass();
+  return absent("the request gives neither settings.command nor settings.image");
 }
 
 /// What the worker has of the engine that was asked for. A version counts only where the request pins one.
@@ -263,6 +208,7 @@ const SupportRow* install_row(const StaticInput& in, const RowState& state, std:
 RuleOutcome engine_present(const StaticInput& in, RowState& state) {
   const auto& worker = in.entry.worker;
   const Engine& engine = *in.option.engine;
+  if (engine.recipe.command_from_request) return command_present(in);
   if (!worker.engines && (!in.context.snapshot.carries("engines") || worker.simulated))
     return RuleOutcome::source_lacks();
   const Present there = worker.engines ? present(in) : Present::kNo;
@@ -307,6 +253,12 @@ constexpr std::array kStaticRules = {
 };
 
 }  // namespace
+
+bool row_admits(const SupportRow& row, const DeviceType& type) {
+  if (row.vendor.empty() || row.vendor == engines::kAnyVendor) return true;
+  if (row.vendor != type.vendor) return false;
+  return type.cpu || row.framework.empty() || row.framework == type.traits.framework;
+}
 
 std::span<const StaticRuleRow> static_rules() { return kStaticRules; }
 

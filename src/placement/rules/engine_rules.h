@@ -14,6 +14,9 @@ struct RowState {
   Bytes install_bytes;
 };
 
+/// Whether the row is for devices of this vendor and framework, or for the CPU where the type is.
+bool row_admits(const engines::SupportRow& row, const DeviceType& type);
+
 using StaticRule = RuleOutcome (*)(const StaticInput& input, RowState& rows);
 struct StaticRuleRow {
   RuleId id;

@@ -75,6 +75,8 @@ enum class Reason : std::uint8_t {
   kDriverUnknown,
   kCapabilityTooLow,
   kTypeNeedsCapability,
+  kTypeUnsupported,
+  kVariantUnsupported,
   kCapabilityUnknown,
   kEngineAbsent,
   kEngineVersionAbsent,

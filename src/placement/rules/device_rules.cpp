@@ -1,0 +1,135 @@
+#include "placement/rules/device_rules.h"
+
+#include <optional>
+
+#include "engines/flags.h"
+#include "placement/rules/rows.h"
+
+namespace berth::placement {
+namespace {
+
+using engines::SupportRow;
+
+RuleOutcome compare_capability(const StaticInput& in, const fleet::Device& device, Reason low, RuleOutcome::Args args) {
+  std::string needs;
+  for (const auto& [key, value] : args)
+    if (std::string_view(key) == "needs") needs = value;
+  args.emplace_back("device", device.name);
+  if (!device.compute_capability) {
+    if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
+  }
+  if (engines::compare_versions(*device.compute_capability, needs) >= 0) return RuleOutcome::pass();
+  args.emplace_back("has", *device.compute_capability);
+  return RuleOutcome::reject(low, std::move(args));
+}
+
+/// Whether the device is one of these chips: by its variant, else by its name; nothing when neither tells.
+std::optional<bool> is_variant(const fleet::Device& device, const std::vector<std::string>& globs) {
+  if (engines::matches_variant(globs, device.name)) return true;
+  if (!device.compute_capability) return std::nullopt;
+  return engines::matches_variant(globs, *device.compute_capability);
+}
+
+/// Keeps the rows for this chip. Rejects when every row is for others.
+RuleOutcome keep_variants(const StaticInput& in, const fleet::Device& device, RowState& state) {
+  bool untold = false;
+  std::set<std::string> needs;
+  auto kept = keep(state.rows, [&](const SupportRow& row) {
+    const auto is = is_variant(device, row.variants);
+    untold = untold || !is;
+    needs.insert(row.variants.begin(), row.variants.end());
+    return is.value_or(false);
+  });
+  if (!kept.empty()) {
+    state.rows = std::move(kept);
+    return RuleOutcome::pass();
+  }
+  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", listed(needs)}, {"device", device.name}};
+  if (untold) {
+    if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
+  }
+  args.emplace_back("has", device.compute_capability.value_or(device.name));
+  return RuleOutcome::reject(Reason::kVariantUnsupported, std::move(args));
+}
+
+RuleOutcome type_need(const StaticInput& in, const fleet::Device& device, const engines::TypeNeed& need) {
+  if (!need.capability_min.empty())
+    return compare_capability(
+        in, device, Reason::kTypeNeedsCapability, {{"type", need.type}, {"needs", need.capability_min}});
+  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"type", need.type}, {"device", device.name}};
+  if (!need.refused) {
+    const auto is = is_variant(device, need.variants);
+    if (is.value_or(false)) return RuleOutcome::pass();
+    args.emplace_back("needs", join(need.variants, " or "));
+    if (!is) {
+      if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
+      return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
+    }
+  }
+  return RuleOutcome::reject(Reason::kTypeUnsupported, std::move(args));
+}
+
+/// The first type of the model that this device may lack, as far as this version of the engine needs it.
+RuleOutcome type_needs(const StaticInput& in, const fleet::Device& device) {
+  if (!in.context.request.facts) return RuleOutcome::pass();
+  const auto& facts = *in.context.request.facts;
+  RuleOutcome untold;
+  for (const auto& need : in.option.engine->type_needs) {
+    const bool applies = need.vendor == in.type.vendor && holds(need.versions, in.version) &&
+                         (facts.quantization == need.type || facts.dtype == need.type);
+    if (!applies) continue;
+    auto outcome = type_need(in, device, need);
+    if (outcome.outcome == Outcome::kReject) return outcome;
+    if (untold.outcome == Outcome::kPass) untold = std::move(outcome);
+  }
+  return untold;
+}
+
+}  // namespace
+
+RuleOutcome driver(const StaticInput& in, RowState& state) {
+  const auto* device = device_of(in);
+  if (device == nullptr) return RuleOutcome::pass();
+  std::optional<std::string> needs;
+  for (const auto* row : state.rows) {
+    if (!row->driver_version_min) return RuleOutcome::pass();
+    if (!needs || engines::compare_versions(*row->driver_version_min, *needs) < 0) needs = row->driver_version_min;
+  }
+  if (!needs) return RuleOutcome::pass();
+  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", *needs}, {"device", device->name}};
+  if (!device->driver_version) {
+    if (!in.context.snapshot.carries("driver_version")) return RuleOutcome::source_lacks();
+    return RuleOutcome::unknown(Reason::kDriverUnknown, std::move(args));
+  }
+  auto kept = keep(state.rows, [&](const SupportRow& row) {
+    return engines::compare_versions(*device->driver_version, *row.driver_version_min) >= 0;
+  });
+  if (!kept.empty()) {
+    state.rows = std::move(kept);
+    return RuleOutcome::pass();
+  }
+  args.emplace_back("has", *device->driver_version);
+  return RuleOutcome::reject(Reason::kDriverTooOld, std::move(args));
+}
+
+RuleOutcome capability(const StaticInput& in, RowState& state) {
+  const auto* device = device_of(in);
+  if (device == nullptr || state.rows.empty()) return RuleOutcome::pass();
+  if (auto outcome = keep_variants(in, *device, state); outcome.outcome != Outcome::kPass) return outcome;
+  std::optional<std::string> least;
+  for (const auto* row : state.rows) {
+    if (!row->capability_min) return type_needs(in, *device);
+    if (!least || engines::compare_versions(*row->capability_min, *least) < 0) least = row->capability_min;
+  }
+  auto outcome = compare_capability(
+      in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", *least}});
+  if (outcome.outcome != Outcome::kPass) return outcome;
+  state.rows = keep(state.rows, [&](const SupportRow& row) {
+    return engines::compare_versions(*device->compute_capability, *row.capability_min) >= 0;
+  });
+  return type_needs(in, *device);
+}
+
+}  // namespace berth::placement
