@@ -89,6 +89,7 @@ struct CaseGpuSelector {
 DESCRIBE(CaseGpuSelector, gpu_ids, gpus_per_replica);
 
 struct CaseModel {
+  std::optional<std::int64_t> id;
   std::string name;
   std::string source;
   std::string repo;
@@ -110,10 +111,11 @@ struct CaseModel {
   // Each changes the answer and is not understood yet.
   std::map<std::string, std::string> env;
   std::optional<wire::RawJson> extended_kv_cache;
-  std::vector<wire::RawJson> lora_adapters;
   std::optional<wire::RawJson> speculative;
+  std::vector<wire::RawJson> lora_adapters;  // their weights are among the facts
 };
 DESCRIBE(CaseModel,
+         id,
          name,
          source,
          repo,
@@ -144,6 +146,7 @@ DESCRIBE(CaseQuantization, quant_method);
 
 struct CaseFacts {
   std::optional<Bytes> weight_bytes;
+  std::vector<Bytes> lora_weight_bytes;
   std::optional<std::vector<std::string>> architectures;
   std::optional<std::uint32_t> layers;
   std::optional<std::uint32_t> hidden_size;
@@ -166,6 +169,7 @@ struct CaseFacts {
 };
 DESCRIBE(CaseFacts,
          weight_bytes,
+         lora_weight_bytes,
          architectures,
          layers,
          hidden_size,

@@ -31,8 +31,11 @@ bool covers(const SupportRow& row, const std::optional<std::string>& version) {
 void add_build(Engine& engine, const RuntimeRow& runtime, const std::optional<std::string>& version) {
   if (version && std::find(engine.versions.begin(), engine.versions.end(), *version) == engine.versions.end())
     engine.versions.push_back(*version);
+  // What a case tells of a build covers version of the runtime and chip, but not the compute capability that CUDA
+  // devices have: of those the catalog's own row says more.
   const bool there = std::any_of(engine.rows.begin(), engine.rows.end(), [&](const SupportRow& row) {
-    return is_for(row, runtime) && covers(row, version);
+    const bool narrow = row.runtime_version || row.runtime_version_min || !row.variants.empty();
+    return is_for(row, runtime) && covers(row, version) && (runtime.framework == "cuda" || !narrow);
   });
   if (there) return;
   SupportRow row;
@@ -43,6 +46,19 @@ void add_build(Engine& engine, const RuntimeRow& runtime, const std::optional<st
   row.install = "container";
   row.source = "backend_catalog of the case";
   engine.rows.push_back(std::move(row));
+}
+
+auto find_engine(engines::EngineCatalog& catalog, const std::string& id) {
+  return std::find_if(catalog.engines.begin(), catalog.engines.end(), [&](const Engine& e) { return e.id == id; });
+}
+
+/// A backend that the users of the case made themselves: a custom engine with the builds that the case tells of.
+void add_own_engine(engines::EngineCatalog& catalog, const std::string& id) {
+  Engine own;
+  if (const auto* custom = catalog.find("custom")) own = *custom;
+  own.id = own.title = id;
+  own.rows.clear();
+  catalog.engines.push_back(std::move(own));
 }
 
 void remove_build(Engine& engine, const RuntimeRow& runtime, const std::optional<std::string>& version) {
@@ -76,8 +92,12 @@ Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds
   for (const auto& build : builds) {
     TRY(const auto runtime, runtime_row(build.runtime));
     if (!id) return invalid("backend_catalog is given, but the model names no backend that it could be about");
-    const auto at = std::find_if(out.engines.begin(), out.engines.end(), [&](const Engine& e) { return e.id == *id; });
-    if (at == out.engines.end()) continue;
+    auto at = find_engine(out, *id);
+    if (at == out.engines.end()) {
+      if (!build.supported) continue;
+      add_own_engine(out, *id);
+      at = find_engine(out, *id);
+    }
     if (build.supported)
       add_build(*at, runtime, build.backend_version);
     else

@@ -123,10 +123,8 @@ Result<fleet::Claim> to_claim(const CaseClaim& claim, const CaseWorker& worker) 
   for (const auto& [index, bytes] : claim.vram_bytes_by_gpu) {
     const auto at = std::find_if(
         worker.gpus.begin(), worker.gpus.end(), [&](const CaseGpu& gpu) { return std::to_string(gpu.index) == index; });
-    if (at == worker.gpus.end())
-      return invalid(
-          fmt::format("an instance claims gpu {} of worker {}, which has none", printable(index), worker.name));
-    out.devices.push_back({device_id(at->runtime, at->index), bytes});
+    // A claim on a device that is gone holds nothing of the others.
+    if (at != worker.gpus.end()) out.devices.push_back({device_id(at->runtime, at->index), bytes});
   }
   return out;
 }
@@ -193,6 +191,9 @@ fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
   if (f.quantization) out.quantization = f.quantization->quant_method;
   out.dtype = f.dtype;
   out.weight_bytes = f.weight_bytes;
+  // Adapters are loaded beside the model and stay.
+  for (const auto bytes : f.lora_weight_bytes)
+    if (out.weight_bytes) *out.weight_bytes += bytes;
   out.layers = f.layers;
   out.hidden_size = f.hidden_size;
   out.vocab_size = f.vocab_size;
@@ -232,7 +233,6 @@ std::optional<std::string> backend_of(const Case& c) {
 Result<void> refuse_what_is_not_understood(const CaseModel& model) {
   if (!model.env.empty()) return not_understood("model.env", model.env.begin()->first);
   if (model.extended_kv_cache) return not_understood("model.extended_kv_cache", model.extended_kv_cache->text);
-  if (!model.lora_adapters.empty()) return not_understood("model.lora_adapters", model.lora_adapters.front().text);
   if (model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
 }
@@ -261,6 +261,9 @@ Result<fleet::Restriction> to_restriction(const Case& c) {
 Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog) {
   const auto& model = model_of(c);
   TRY_VOID(refuse_what_is_not_understood(model));
+  const bool weighed = c.model_facts && c.model_facts->lora_weight_bytes.size() == model.lora_adapters.size();
+  if (!model.lora_adapters.empty() && !weighed)
+    return not_understood("model.lora_adapters", model.lora_adapters.front().text);
   fleet::Request out;
   out.deployment = model.name;
   out.model = model.name;
@@ -271,7 +274,12 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.source.file = model.file;
   out.source.path = model.local_path;
   if (c.model_facts) out.facts = to_facts(*c.model_facts, model);
-  out.replicas = model.replicas;
+  // Replicas that are placed already are placed: the question is about the next ones.
+  const auto placed = std::count_if(c.instances.begin(), c.instances.end(), [&](const CaseInstance& i) {
+    return model.id && i.model_id == *model.id;
+  });
+  const auto there = static_cast<std::uint32_t>(placed);
+  out.replicas = model.replicas > there ? model.replicas - there : 1;
   if (model.placement_strategy) {
     TRY(out.strategy, look_up(kStrategies, *model.placement_strategy, "model.placement_strategy"));
   }
@@ -279,21 +287,6 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   TRY(out.restriction, to_restriction(c));
   out.settings.flags = model.backend_parameters;
   return engines::canonical(catalog, std::move(out), {.name = "", .operator_right = true});
-}
-
-/// An engine that berth does not have is rejected everywhere, whatever the case is about; that says something only of
-/// cases in which it has no build at all.
-Result<void> check_builds(const Case& c,
-                          const std::optional<std::string>& engine,
-                          const engines::EngineCatalog& catalog) {
-  if (!engine || catalog.find(*engine) != nullptr) return {};
-  for (const auto& build : c.backend_catalog)
-    if (build.supported)
-      return fail(Code::kNotSupported,
-                  fmt::format("the case has a build of \"{}\" for {}, and berth's catalog has no such engine",
-                              printable(*engine),
-                              printable(build.runtime)));
-  return {};
 }
 
 }  // namespace
@@ -328,7 +321,6 @@ Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded) {
     engine = engine_id(*c.model->backend_requested);
   else if (c.model->backend_resolved)
     engine = engine_id(*c.model->backend_resolved);
-  TRY_VOID(check_builds(c, engine, embedded));
   TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
   TRY(world.snapshot, to_snapshot(c));
   TRY(world.request, to_request(c, world.catalog));

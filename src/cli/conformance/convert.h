@@ -17,8 +17,9 @@ struct World {
 /// Errors: kNotSupported naming the key and value that is not understood; kInvalid where the case contradicts itself.
 Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded);
 
-/// `embedded` with rows added and taken away as backend_catalog says of the engine `id`. An engine that the catalog
-/// does not have stays unknown: a case tells no formats and layouts. Errors: kNotSupported on an unknown runtime.
+/// `embedded` with rows added and taken away as backend_catalog says of the engine `id`. One that the catalog does not
+/// have, and of which the case has builds, is a custom engine of the case's users. Errors: kNotSupported on an unknown
+/// runtime.
 Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds,
                                           const std::optional<std::string>& id,
                                           const engines::EngineCatalog& embedded);

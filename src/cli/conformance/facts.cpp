@@ -137,8 +137,34 @@ bool task_is_not_served(const Facts& f) { return f.engine != nullptr && !lists(f
 bool engine_is_unsupported(const Facts& f) { return f.engine != nullptr && !f.engine->supported; }
 
 bool heads_do_not_divide(const Facts& f) {
-  const auto tp = parse_u64(f.arg("tp")).value_or(0);
-  return tp > 0 && f.c.model_facts && f.c.model_facts->attention_heads && *f.c.model_facts->attention_heads % tp != 0;
+  const auto by = parse_u64(f.arg("tp")).value_or(0), count = parse_u64(f.arg("heads")).value_or(0);
+  if (by == 0 || count == 0 || count % by == 0 || !f.c.model_facts) return false;
+  const auto& m = *f.c.model_facts;
+  return m.attention_heads == count || m.kv_heads == count || m.vision_attention_heads == count || m.experts == count ||
+         m.vocab_size == count;
+}
+
+/// Every build for one of its devices is for other chips.
+bool is_another_chip(const Facts& f) {
+  return std::any_of(f.worker->gpus.begin(), f.worker->gpus.end(), [&](const CaseGpu& gpu) {
+    const auto is = [&](const SupportRow* row) {
+      return engines::matches_variant(row->variants, gpu.name) ||
+             (gpu.compute_capability && engines::matches_variant(row->variants, *gpu.compute_capability));
+    };
+    auto rows = rows_of(f, true);
+    std::erase_if(rows, [&](const SupportRow* row) { return !is_for(*row, gpu); });
+    return !rows.empty() && std::none_of(rows.begin(), rows.end(), is);
+  });
+}
+
+bool has_that_type(const Facts& f) {
+  const auto& facts = f.world.request.facts;
+  return facts && (facts->quantization == f.arg("type") || facts->dtype == f.arg("type"));
+}
+
+bool groups_are_short(const Facts& f) {
+  const auto needs = parse_u64(f.arg("groups")), has = parse_u64(f.arg("has"));
+  return f.restriction().across_workers && needs && has && *has < *needs;
 }
 
 bool has_fewer_devices(const Facts& f) {
@@ -213,7 +239,10 @@ constexpr std::array kChecks = {
     Check{"driver_too_old", driver_is_older},
     Check{"capability_too_low", capability_is_lower},
     Check{"type_needs_capability", capability_is_lower},
+    Check{"type_unsupported", has_that_type},
+    Check{"variant_unsupported", is_another_chip},
     Check{"heads_not_divisible", heads_do_not_divide},
+    Check{"over_workers_short", groups_are_short, false},
     Check{"too_few_devices", has_fewer_devices},
     Check{"uneven_selection", selection_is_uneven},
     Check{"no_cpu_offload", offload_is_off},

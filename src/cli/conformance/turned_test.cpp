@@ -128,7 +128,7 @@ void set_devices(Case& c, CaseWorker& w, std::string_view vendor, std::string_vi
     const bool nvidia = vendor == "nvidia";
     gpu.vendor = vendor;
     gpu.runtime = runtime;
-    gpu.name = fmt::format("{} device", vendor);
+    gpu.name = vendor == "ascend" ? "910B3" : fmt::format("{} device", vendor);
     gpu.compute_capability = nvidia ? std::optional<std::string>("8.9") : std::nullopt;
     gpu.driver_version = nvidia ? std::optional<std::string>("550.54") : std::nullopt;
     gpu.runtime_version = nvidia ? std::optional<std::string>("12.9") : std::nullopt;
@@ -150,7 +150,9 @@ void turn_vendor(Case& c, CaseWorker& w) {
     return set_devices(c, w, "nvidia", "cuda");
   }
   const bool nvidia = w.gpus.front().vendor == "nvidia";
-  set_devices(c, w, nvidia ? "amd" : "nvidia", nvidia ? "rocm" : "cuda");
+  if (!nvidia) return set_devices(c, w, "nvidia", "cuda");
+  const bool for_ascend = engine_id(c.model->backend_requested.value_or("")) == "mindie";
+  set_devices(c, w, for_ascend ? "ascend" : "amd", for_ascend ? "cann" : "rocm");
 }
 
 void select_only(Case& c, const CaseWorker& w) {
