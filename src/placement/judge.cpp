@@ -113,10 +113,15 @@ Search::Search(Context& context, const Search* before) : context_(context), orde
     if (workers_.back()->open) ++open_workers_;
   });
   const std::size_t options = context_.options.size();
-  judgements_.resize(judged_.size() * options);
+  judgements_.reserve(judged_.size() * options);  // never grows beyond that: told_ points into it
+  told_.resize(judged_.size() * options);
   for (std::size_t w = 0; w < judged_.size(); ++w) {
-    judged_[w].judgements = std::span(judgements_).subspan(w * options, options);
-    for (std::size_t i = 0; i < options; ++i) judge(judged_[w], i, judged_[w].judgements[i]);
+    judged_[w].judgements = std::span(told_).subspan(w * options, options);
+    for (std::size_t i = 0; i < options; ++i) {
+      const auto* shut = judged_[w].cls->shut[i].get();
+      if (shut == nullptr) judge(judged_[w], i, judgements_.emplace_back());
+      judged_[w].judgements[i] = shut != nullptr ? shut : &judgements_.back();
+    }
   }
 }
 
@@ -155,7 +160,23 @@ const ClassEval& Search::class_of(const WorkerEntry& entry) {
       cls.chains[i].push_back(&at->second);
     }
   }
+  judge_class(cls);
   return cls;
+}
+
+/// The options of which no type passes the chain; the type that gets farthest is told.
+void Search::judge_class(ClassEval& cls) const {
+  cls.shut.resize(cls.chains.size());
+  for (std::size_t i = 0; i < cls.chains.size(); ++i) {
+    const auto& chains = cls.chains[i];
+    if (!std::all_of(chains.begin(), chains.end(), [](const auto* chain) { return chain->blocked; })) continue;
+    const auto farthest = std::max_element(
+        chains.begin(), chains.end(), [](const auto* a, const auto* b) { return a->rejected_at < b->rejected_at; });
+    auto& shut = *(cls.shut[i] = std::make_unique<Judgement>());
+    shut.type = &cls.types[static_cast<std::size_t>(farthest - chains.begin())];
+    shut.chain = *farthest;
+    hide_below(shut);
+  }
 }
 
 void Search::judge_type(const WorkerEval& worker, std::size_t option, std::size_t at, Judgement& j) {
@@ -230,8 +251,8 @@ Candidate* Search::first_of(std::vector<Candidate>& candidates, const Ledger& le
 bool Search::something_unknown() const {
   for (const auto* worker : workers_) {
     if (!worker->open) continue;
-    for (const auto& j : worker->judgements)
-      if (j.unknown) return true;
+    for (const auto* j : worker->judgements)
+      if (j->unknown) return true;
   }
   return false;
 }

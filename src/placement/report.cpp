@@ -13,7 +13,7 @@ namespace {
 /// The reject or unknown that holds for an engine whatever the worker; the engine then needs no lines of its own.
 const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& rule) {
   if (search.workers().empty()) return nullptr;
-  const auto& chain = search.workers().front()->judgements[o].chain->outcomes;
+  const auto& chain = search.workers().front()->judgements[o]->chain->outcomes;
   for (const auto id : {RuleId::kRequest, RuleId::kFormat}) {
     rule = id;
     if (blocks(chain[index(id)])) return &chain[index(id)];

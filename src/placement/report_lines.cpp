@@ -194,12 +194,12 @@ std::optional<std::vector<Group>> groups_of(const Search& search,
     if (group.examples.size() < fleet::kExamplesMax) group.examples.push_back(worker.entry->worker.name);
     // The figures shown are those of the worker that lacks least.
     if (!fresh && group.lacks == 0) continue;
-    const ChainView chain = full_chain(worker, worker.judgements[o]);
+    const ChainView chain = full_chain(worker, *worker.judgements[o]);
     const std::uint64_t lacks = bytes_short(chain);
     if (!fresh && lacks >= group.lacks) continue;
     group.lacks = lacks;
     group.first = &worker;
-    group.judgement = &worker.judgements[o];
+    group.judgement = worker.judgements[o];
     group.chain = chain;
   }
   std::sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
@@ -237,16 +237,6 @@ void add_tally(std::array<fleet::RuleCount, kRuleCount>& counts, const Tally& ta
   }
 }
 
-/// The rules that are told of a worker or its figures, not by the chain of its class.
-constexpr std::array kOwnRules = {RuleId::kWorkerReady,
-                                  RuleId::kCordon,
-                                  RuleId::kLabels,
-                                  RuleId::kSelection,
-                                  RuleId::kLayout,
-                                  RuleId::kMemory,
-                                  RuleId::kRam,
-                                  RuleId::kDisk};
-
 }  // namespace
 
 ChainView full_chain(const WorkerEval& worker, const Judgement& j) {
@@ -266,18 +256,9 @@ ChainView full_chain(const WorkerEval& worker, const Judgement& j) {
 std::vector<Outcomes> outcomes_of(const Search& search, std::size_t o) {
   std::vector<Outcomes> out;
   out.reserve(search.workers().size());
-  const StaticChain* chain = nullptr;
-  Outcomes fixed;
   for (const auto* worker : search.workers()) {
-    const Judgement& j = worker->judgements[o];
-    if (j.chain != chain) {
-      chain = j.chain;
-      fixed = {};
-      for (std::size_t i = 0; i < kRuleCount; ++i)
-        if (std::find(kOwnRules.begin(), kOwnRules.end(), static_cast<RuleId>(i)) == kOwnRules.end())
-          fixed.put(i, chain->outcomes[i]);
-    }
-    Outcomes& all = out.emplace_back(fixed);
+    const Judgement& j = *worker->judgements[o];
+    Outcomes& all = out.emplace_back(j.chain->told);
     const WorkerGate& g = worker->gate;
     const RuleOutcome* own[] = {&g.ready, &g.cordon, &g.labels, &g.selection, &j.layout, &j.memory, &j.ram, &j.disk};
     for (std::size_t i = 0; i < kOwnRules.size(); ++i) all.put(index(kOwnRules[i]), *own[i]);
@@ -306,7 +287,7 @@ void add_counts(fleet::Report& report,
   for (std::size_t w = 0; w < outcomes.size(); ++w) {
     const auto& worker = *search.workers()[w];
     if (w == 0 || outcomes[w] != outcomes[w - 1]) tally = &tallies[outcomes[w]];
-    if (tally->workers++ == 0) tally->chain = full_chain(worker, worker.judgements[o]);
+    if (tally->workers++ == 0) tally->chain = full_chain(worker, *worker.judgements[o]);
     tally->devices += std::max<std::uint64_t>(1, worker.entry->worker.devices.size());
   }
   std::array<fleet::RuleCount, kRuleCount> counts;

@@ -78,8 +78,8 @@ std::uint32_t Search::count_exact(const WorkerEval& worker,
 const Candidate* Search::judged_best(const WorkerEval& worker) const {
   const Candidate* best = nullptr;
   if (!worker.open) return nullptr;
-  for (const auto& j : worker.judgements)
-    if (j.fits && j.best && (best == nullptr || order_.before(*j.best, *best))) best = &*j.best;
+  for (const auto* j : worker.judgements)
+    if (j->fits && j->best && (best == nullptr || order_.before(*j->best, *best))) best = &*j->best;
   return best;
 }
 

@@ -19,12 +19,6 @@
 
 namespace berth::placement {
 
-/// Static answers for all workers of one class: types, and per option and type the chain.
-struct ClassEval {
-  std::vector<DeviceType> types;
-  std::vector<std::vector<const StaticChain*>> chains;  // [option][type]
-};
-
 /// What one option comes to on one worker, on its present figures.
 struct Judgement {
   Judgement();                       // not an aggregate: the plan's room is not cleared first
@@ -39,13 +33,20 @@ struct Judgement {
   bool unknown = false;           // no reject, but something could not be answered
 };
 
+/// Static answers for all workers of one class: types, and per option and type the chain.
+struct ClassEval {
+  std::vector<DeviceType> types;
+  std::vector<std::vector<const StaticChain*>> chains;  // [option][type]
+  std::vector<std::unique_ptr<Judgement>> shut;         // [option]: no type passes, whatever the figures; else null
+};
+
 struct WorkerEval {
   const WorkerEntry* entry = nullptr;
   const ClassEval* cls = nullptr;
   WorkerGate gate;
   bool open = false;
   Ledger ledger;
-  std::span<Judgement> judgements;  // per option, of Search
+  std::span<const Judgement*> judgements;  // per option, of Search
 };
 
 class Search {
@@ -78,6 +79,7 @@ class Search {
   const ClassEval& class_of(const WorkerEntry& entry);
   /// On the worker's present figures.
   void judge(const WorkerEval& worker, std::size_t option, Judgement& best);
+  void judge_class(ClassEval& cls) const;
   void judge_type(const WorkerEval& worker, std::size_t option, std::size_t type, Judgement& j);
   [[nodiscard]] bool cannot_pass(const Judgement& best, const DeviceType& type, const StaticChain& chain) const;
   Candidate* first_of(std::vector<Candidate>& candidates, const Ledger& ledger) const;
@@ -115,7 +117,8 @@ class Search {
   std::vector<std::map<std::string, StaticChain>> chains_;  // [option], by chain_key: classes share them
   std::vector<std::vector<bool>> layouts_;                  // [option][row of layout_table()]: the engine knows it
   std::vector<WorkerEval> judged_;                          // here, not by `before`
-  std::vector<Judgement> judgements_;                       // of those
+  std::vector<Judgement> judgements_;                       // of those, where their class does not tell
+  std::vector<const Judgement*> told_;                      // of those, per option
   std::vector<const WorkerEval*> workers_;                  // in the order of the snapshot
   LayoutAnswer answer_;                                     // of the layouts that are being looked at
   std::size_t open_workers_ = 0;                            // with an open gate

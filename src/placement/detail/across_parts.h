@@ -57,9 +57,9 @@ void Across::each_shape(const Option& option, const Kind& kind, F&& visit) {
   const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(kind.devices, kRanksAcrossMax));
   for (std::uint32_t ranks = std::max(fixed.value_or(2), 2U); ranks <= fixed.value_or(most); ++ranks) {
     if (ranks > kind.devices) return;
-    for (const Shape& shape : shapes_of(sizes, option, ranks)) {
+    for (const auto& [shape, undivided, taken] : cuts_of(context_, sizes, option, ranks)) {
       if (!sizes.tensor && !sizes.ranks && shape.tensor > kRanksMax) continue;
-      if (!undivided(context_, option, shape)) visit(shape);
+      if (!undivided) visit(shape);
     }
   }
 }

@@ -70,6 +70,28 @@ class Estimates {
   /// A lower bound of the bytes that `layers` layers take on devices.
   Bytes least_on_devices(std::uint32_t layers);
   const estimate::RankEstimate* rank(const Shape& shape, const DeviceTraits& traits);
+
+  /// A way to cut the model into ranks, and why the model or the engine cannot be cut so.
+  struct Cut {
+    /// What one rank takes of a device with `total` bytes, of the kind that `kind` stands for.
+    struct Taken {
+      const void* kind = nullptr;
+      bool unified = false;
+      Bytes total;
+      bool uncertain = false;
+      const estimate::RankEstimate* rank = nullptr;
+      Bytes need;
+      Bytes claim;
+      double utilization = 0;
+      bool below_need = false;
+    };
+    Shape shape;
+    std::optional<RuleOutcome> undivided;
+    std::vector<Taken> taken;  // a fleet has few kinds of devices
+  };
+  /// Cuts by the number of ranks, filled by their first user (layouts/ranks.h).
+  std::vector<std::optional<std::vector<Cut>>> cuts;  // by the number of ranks
+
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] const Settings& settings() const { return settings_; }
 

@@ -8,20 +8,25 @@
 namespace berth::placement {
 namespace {
 
-void add_below_need(
-    const LayoutInput& input, std::uint16_t position, const Share& share, Bytes need, LayoutAnswer& answer) {
-  const auto enough = enough_share(input.entry.worker.devices[position].memory_total_bytes, need);
+void add_below_need(const LayoutInput& input,
+                    std::uint16_t position,
+                    const Estimates::Cut::Taken& taken,
+                    LayoutAnswer& answer) {
+  const Bytes need = taken.need;
+  const auto enough = enough_share(taken.total, need);
   answer.shortfalls.push_back({RuleId::kMemory,
                                RuleOutcome::reject(Reason::kUtilizationBelowNeed,
-                                                   {{"utilization", fmt::format("{}", share.utilization)},
-                                                    {"claim", human(share.claim)},
+                                                   {{"utilization", fmt::format("{}", taken.utilization)},
+                                                    {"claim", human(taken.claim)},
                                                     {"where", device_title(input.entry, position)},
                                                     {"enough", enough ? fmt::format("{:.2f}", *enough) : "no share"}})
-                                   .with(need, share.claim),
-                               need.minus_or_zero(share.claim)});
+                                   .with(need, taken.claim),
+                               need.minus_or_zero(taken.claim)});
 }
 
 Bytes least_of(const LayoutInput& input, std::span<const std::uint16_t> positions) {
+  // Most allocatable first, unless groups were asked for.
+  if (input.context.group_size == 0) return input.ledger.devices[positions.back()];
   Bytes least = input.ledger.devices[positions.front()];
   for (const auto p : positions) least = std::min(least, input.ledger.devices[p]);
   return least;
@@ -35,12 +40,37 @@ bool worth_telling(const LayoutInput& input, Bytes missing, const LayoutAnswer& 
          });
 }
 
+using Cut = Estimates::Cut;
+
+/// What a rank of this cut takes of the type's devices, which have one size; asked once for each kind. The chain of a
+/// type is that of all devices with its traits.
+const Cut::Taken& taken_of(const LayoutInput& input, Cut& cut, Bytes total) {
+  for (const auto& known : cut.taken)
+    if (known.kind == &input.chain && known.total == total && known.uncertain == input.uncertain &&
+        known.unified == input.type.traits.unified_memory)
+      return known;
+  Cut::Taken fresh{
+      .kind = &input.chain, .unified = input.type.traits.unified_memory, .total = total, .uncertain = input.uncertain};
+  fresh.rank = input.option.estimates->rank(cut.shape, input.type.traits);
+  if (fresh.rank != nullptr) {
+    fresh.need = input.uncertain ? fresh.rank->device.expected : fresh.rank->device.high;
+    const Share share = share_of(total, fresh.need, input.option.settings.utilization);
+    fresh.utilization = share.utilization;
+    fresh.below_need = share.below_need;
+    // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
+    fresh.claim = share.claim > total && !share.below_need ? fresh.need : share.claim;
+  }
+  return cut.taken.emplace_back(fresh);
+}
+
 void add_ranks(const LayoutInput& input,
-               const Shape& shape,
+               Cut& cut,
                std::span<const std::uint16_t> positions,
                std::string_view layout,
                LayoutAnswer& answer) {
-  const auto* rank = input.option.estimates->rank(shape, input.type.traits);
+  const Shape& shape = cut.shape;
+  const Cut::Taken taken = taken_of(input, cut, input.entry.worker.devices[positions.front()].memory_total_bytes);
+  const auto* rank = taken.rank;
   if (rank == nullptr) {
     answer.shortfalls.push_back(
         {RuleId::kMemory,
@@ -48,13 +78,8 @@ void add_ranks(const LayoutInput& input,
          {}});
     return;
   }
-  const Bytes need = input.uncertain ? rank->device.expected : rank->device.high;
-  // Devices of one type have one size.
-  const Bytes total = input.entry.worker.devices[positions.front()].memory_total_bytes;
-  const Share share = share_of(total, need, input.option.settings.utilization);
-  if (share.below_need) return add_below_need(input, positions.front(), share, need, answer);
-  // More than the device has: the claim is the need itself, so that the sentence tells the true shortfall.
-  const Bytes claim = share.claim > total ? need : share.claim;
+  if (taken.below_need) return add_below_need(input, positions.front(), taken, answer);
+  const Bytes claim = taken.claim;
   const Bytes missing = claim.minus_or_zero(least_of(input, positions));
   if (missing.value > 0 && !worth_telling(input, missing, answer)) return;
   Candidate c = make_candidate(input, layout);
@@ -62,7 +87,7 @@ void add_ranks(const LayoutInput& input,
   const Interval host = rank->host_for(shape.ranks());
   c.memory_claim = input.uncertain ? host.expected : host.high;
   c.claims.assign(positions.size(), claim);
-  c.utilization = share.utilization;
+  c.utilization = taken.utilization;
   c.positions.assign(positions.begin(), positions.end());
   std::sort(c.positions.begin(), c.positions.end());
   auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, layout);
@@ -92,17 +117,19 @@ bool add_shapes(const LayoutInput& input,
                 bool stages,
                 LayoutAnswer& answer) {
   const std::size_t before = answer.candidates.size();
-  for (const Shape& shape : shapes_of(sizes, input.option, ranks)) {
+  for (auto& cut : cuts_of(input.context, sizes, input.option, ranks)) {
+    const auto& [shape, why_not, taken] = cut;
     const bool plain = shape.tensor == ranks;
     if (plain == stages) continue;
-    if (auto why_not = undivided(input.context, input.option, shape)) {
-      answer.shortfalls.push_back({RuleId::kLayout, *std::move(why_not), Bytes(Bytes::kMax - 1)});
+    if (why_not) {
+      if (input.purpose == Purpose::kJudge)
+        answer.shortfalls.push_back({RuleId::kLayout, *why_not, Bytes(Bytes::kMax - 1)});
       continue;
     }
     const std::string_view layout = !stages              ? "tensor_parallel"
                                     : shape.pipeline > 1 ? "pipeline_parallel"
                                                          : "data_parallel";
-    add_ranks(input, shape, group.first(ranks), layout, answer);
+    add_ranks(input, cut, group.first(ranks), layout, answer);
     if (answer.candidates.size() > before) return true;  // the others have more stages
   }
   return false;
@@ -111,11 +138,15 @@ bool add_shapes(const LayoutInput& input,
 }  // namespace
 
 void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
-  if (sizes_of(input.context).world().value_or(1) != 1) return;
+  const Sizes sizes = sizes_of(input.context);
+  if (sizes.world().value_or(1) != 1) return;
+  auto& cuts = cuts_of(input.context, sizes, input.option, 1);
+  if (cuts.empty()) return;
+  auto& single = cuts.front();
   for (const auto& group : selection_groups(input)) {
     const std::size_t before = answer.shortfalls.size(), known = answer.candidates.size();
     for (const auto position : group) {
-      add_ranks(input, {}, std::span(&position, 1), "single_device", answer);
+      add_ranks(input, single, std::span(&position, 1), "single_device", answer);
       if (answer.shortfalls.size() > before) break;  // sorted by size: smaller devices are no better
       if (input.purpose != Purpose::kAll) break;
     }

@@ -13,6 +13,29 @@ constexpr std::uint64_t kShareScale = 10'000;  // and read in ten-thousandths wh
 
 bool power_of_two(std::uint32_t n) { return (n & (n - 1)) == 0; }
 
+std::optional<RuleOutcome> undivided(const Context& context, const Option& option, const Shape& shape) {
+  const auto& facts = context.request.facts;
+  if (!facts) return std::nullopt;
+  engines::World world;
+  world.tp = shape.tensor;
+  world.dp = shape.data;
+  world.ep = context.request.restriction.expert_parallel.value_or(1);
+  if (const auto why = engines::undivided(*option.engine, *facts, world, option.settings.flags)) {
+    const bool experts = why->what == engines::Divided::kExperts;
+    return RuleOutcome::reject(Reason::kHeadsNotDivisible,
+                               {{"heads", std::to_string(why->count)},
+                                {"what", engines::divided_name(why->what)},
+                                {"what_zh", engines::divided_name_zh(why->what)},
+                                {"by", experts ? "expert parallel" : "tensor parallel"},
+                                {"by_zh", experts ? "专家并行" : "张量并行"},
+                                {"tp", std::to_string(why->by)}});
+  }
+  if (facts->layers && shape.pipeline > *facts->layers)
+    return RuleOutcome::reject(Reason::kTooFewLayers,
+                               {{"layers", std::to_string(*facts->layers)}, {"pp", std::to_string(shape.pipeline)}});
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> Sizes::world() const {
@@ -64,27 +87,18 @@ std::optional<double> enough_share(Bytes total, Bytes need) {
   return static_cast<double>(steps) / static_cast<double>(kShareSteps);
 }
 
-std::optional<RuleOutcome> undivided(const Context& context, const Option& option, const Shape& shape) {
-  const auto& facts = context.request.facts;
-  if (!facts) return std::nullopt;
-  engines::World world;
-  world.tp = shape.tensor;
-  world.dp = shape.data;
-  world.ep = context.request.restriction.expert_parallel.value_or(1);
-  if (const auto why = engines::undivided(*option.engine, *facts, world, option.settings.flags)) {
-    const bool experts = why->what == engines::Divided::kExperts;
-    return RuleOutcome::reject(Reason::kHeadsNotDivisible,
-                               {{"heads", std::to_string(why->count)},
-                                {"what", engines::divided_name(why->what)},
-                                {"what_zh", engines::divided_name_zh(why->what)},
-                                {"by", experts ? "expert parallel" : "tensor parallel"},
-                                {"by_zh", experts ? "专家并行" : "张量并行"},
-                                {"tp", std::to_string(why->by)}});
-  }
-  if (facts->layers && shape.pipeline > *facts->layers)
-    return RuleOutcome::reject(Reason::kTooFewLayers,
-                               {{"layers", std::to_string(*facts->layers)}, {"pp", std::to_string(shape.pipeline)}});
-  return std::nullopt;
+std::vector<Estimates::Cut>& cuts_of(const Context& context,
+                                     const Sizes& sizes,
+                                     const Option& option,
+                                     std::uint32_t ranks) {
+  auto& all = option.estimates->cuts;
+  if (all.size() <= ranks) all.resize(ranks + 1);
+  auto& cuts = all[ranks];
+  if (cuts) return *cuts;
+  cuts.emplace();
+  for (const Shape& shape : shapes_of(sizes, option, ranks))
+    cuts->push_back({shape, undivided(context, option, shape), {}});
+  return *cuts;
 }
 
 }  // namespace berth::placement

@@ -42,7 +42,11 @@ Share share_of(Bytes total, Bytes need, std::optional<double> asked);
 /// The smallest utilization in hundredths that holds `need`; absent when the whole device does not.
 std::optional<double> enough_share(Bytes total, Bytes need);
 
-/// The reject when the model cannot be cut that way for this engine; nothing when it can.
-std::optional<RuleOutcome> undivided(const Context& context, const Option& option, const Shape& shape);
+/// shapes_of(), each with the reject when the model cannot be cut that way for this engine; nothing when it can. The
+/// answer is the option's: the same sizes, the same cuts.
+std::vector<Estimates::Cut>& cuts_of(const Context& context,
+                                     const Sizes& sizes,
+                                     const Option& option,
+                                     std::uint32_t ranks);
 
 }  // namespace berth::placement

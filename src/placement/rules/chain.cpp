@@ -146,6 +146,9 @@ StaticChain best_version(Context& context, const Option& option, const WorkerEnt
     // No version changes what the request or the model's format decides, and nothing beats a clean pass.
     if (best.blocked ? best.rejected_at <= index(RuleId::kFormat) : best.warns == 0) break;
   }
+  for (std::size_t i = 0; i < kRuleCount; ++i)
+    if (std::find(kOwnRules.begin(), kOwnRules.end(), static_cast<RuleId>(i)) == kOwnRules.end())
+      best.told.put(i, best.outcomes[i]);
   return best;
 }
 

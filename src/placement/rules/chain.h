@@ -1,6 +1,7 @@
 #pragma once
 // The rules that need no figures in use: they see a worker, one type of its devices and one engine version.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -25,6 +26,29 @@ struct DeviceType {
 /// Types of one worker, CPU last. Same class key, same answer.
 std::vector<DeviceType> device_types(const fleet::Worker& worker);
 
+/// Every rule's outcome and reason, 12 bits each, five to a word; and which inputs the source lacks.
+struct Outcomes {
+  std::array<std::uint64_t, (kRuleCount + 4) / 5> words{};
+  std::uint32_t silent = 0;
+
+  void put(std::size_t rule, const RuleOutcome& o) {
+    const std::size_t last = std::min(rule / 5 * 5 + 5, kRuleCount) - 1;
+    words[rule / 5] |= (std::uint64_t(o.outcome) << 8 | std::uint64_t(o.reason)) << 12 * (last - rule);
+    silent |= std::uint32_t(o.not_carried) << rule;
+  }
+  friend bool operator==(const Outcomes&, const Outcomes&) = default;
+};
+
+/// The rules that are told of a worker or its figures, not by the chain of its class.
+constexpr std::array kOwnRules = {RuleId::kWorkerReady,
+                                  RuleId::kCordon,
+                                  RuleId::kLabels,
+                                  RuleId::kSelection,
+                                  RuleId::kLayout,
+                                  RuleId::kMemory,
+                                  RuleId::kRam,
+                                  RuleId::kDisk};
+
 /// What the rules up to `health` say of one engine version on one type.
 struct StaticChain {
   std::string version;
@@ -33,6 +57,7 @@ struct StaticChain {
   std::size_t rejected_at = kRuleCount;  // index of the first reject
   std::uint32_t warns = 0;
   Bytes install_bytes;
+  Outcomes told;  // of all rules but kOwnRules
 };
 
 struct StaticInput {
