@@ -111,7 +111,11 @@ std::optional<Across::Need> Across::need_of(const Option& option,
                                             bool uncertain) {
   Need need{shape, option.estimates->rank(shape, kind.offers.front().type->traits), {}, uncertain};
   if (need.rank == nullptr) {
-    unknown_ = true;
+    // No fact could help where the weights alone are too much.
+    const auto& facts = context_.request.facts;
+    const std::uint64_t weights = facts ? facts->weight_bytes.value_or(Bytes()).value : 0;
+    const std::uint64_t cuts = std::uint64_t(shape.tensor) * shape.pipeline;
+    unknown_ = unknown_ || Bytes(weights / cuts) <= kind.device->memory_total_bytes;
     return std::nullopt;
   }
   const Bytes bytes = uncertain ? need.rank->device.expected : need.rank->device.high;

@@ -32,6 +32,29 @@ Bytes least_of(const LayoutInput& input, std::span<const std::uint16_t> position
   return least;
 }
 
+/// Facts are missing; but where the weights alone are too much, no fact could help.
+void add_unknown(const LayoutInput& input,
+                 const Shape& shape,
+                 std::span<const std::uint16_t> positions,
+                 std::string_view layout,
+                 LayoutAnswer& answer) {
+  const auto& facts = input.context.request.facts;
+  const std::uint64_t cut = std::uint64_t(shape.tensor) * shape.pipeline;
+  const Bytes least(facts ? facts->weight_bytes.value_or(Bytes()).value / cut : 0);
+  const Bytes have = least_of(input, positions);
+  if (least > have) {
+    answer.shortfalls.push_back({RuleId::kMemory,
+                                 RuleOutcome::reject(Reason::kFreeMemory).with(least, have),
+                                 least.minus_or_zero(have),
+                                 layout,
+                                 positions.back(),
+                                 {}});
+    return;
+  }
+  answer.shortfalls.push_back(
+      {RuleId::kMemory, RuleOutcome::unknown(Reason::kFactsMissing, {{"text", input.option.estimates->error()}}), {}});
+}
+
 /// A shortfall is only told by a judgement, and only the nearest one.
 bool worth_telling(const LayoutInput& input, Bytes missing, const LayoutAnswer& answer) {
   return input.purpose == Purpose::kJudge &&
@@ -71,13 +94,7 @@ void add_ranks(const LayoutInput& input,
   const Shape& shape = cut.shape;
   const Cut::Taken taken = taken_of(input, cut, input.entry.worker.devices[positions.front()].memory_total_bytes);
   const auto* rank = taken.rank;
-  if (rank == nullptr) {
-    answer.shortfalls.push_back(
-        {RuleId::kMemory,
-         RuleOutcome::unknown(Reason::kFactsMissing, {{"text", input.option.estimates->error()}}),
-         {}});
-    return;
-  }
+  if (rank == nullptr) return add_unknown(input, shape, positions, layout, answer);
   if (taken.below_need) return add_below_need(input, positions.front(), taken, answer);
   const Bytes claim = taken.claim;
   const Bytes missing = claim.minus_or_zero(least_of(input, positions));

@@ -1,4 +1,5 @@
 // What nobody tells changes no verdict, what one worker does not tell is unknown, and what does not exist is said.
+#include <algorithm>
 #include <doctest/doctest.h>
 
 #include "placement/decide.h"
@@ -72,6 +73,25 @@ TEST_CASE("a selected device of a worker that is not in the fleet is named") {
   CHECK(d.report.request.front().reason == "selected_device_missing");
   CHECK(d.report.request.front().args.at("worker") == "nowhere");
   CHECK(d.report.request.front().text == "selected device nowhere/cuda:1 does not exist");
+}
+
+TEST_CASE("weights that are too much for every device are so whatever else is not known of the model") {
+  auto worker = linux_worker("w1", Bytes(512 * kGiB));
+  for (const auto* id : {"d0", "d1"}) worker.devices.push_back(cuda_device(id, Bytes(24 * kGiB)));
+  const auto snapshot = fleet_of({worker}, {});
+  auto request = request_for(vllm_facts(100 * kGiB));
+  request.facts->layers.reset();
+  const auto d = decide(snapshot, request, Policy{}, catalog());
+  CHECK(d.verdict == Verdict::kDoesNotFit);
+  const auto line =
+      std::find_if(d.report.lines.begin(), d.report.lines.end(), [](const auto& l) { return l.engine == "vllm"; });
+  REQUIRE(line != d.report.lines.end());
+  const auto memory =
+      std::find_if(line->results.begin(), line->results.end(), [](const auto& r) { return r.rule == "memory"; });
+  CHECK(memory->reason == "free_memory");
+  CHECK(memory->needed == Bytes(50 * kGiB));
+  request.facts->weight_bytes = Bytes(40 * kGiB);
+  CHECK(decide(snapshot, request, Policy{}, catalog()).verdict == Verdict::kUnknown);
 }
 
 }  // namespace berth::placement
