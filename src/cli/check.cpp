@@ -141,7 +141,7 @@ Result<Answer> decide_offline(const fleet::FleetSnapshot& snapshot,
   // Who has the files at hand is nobody that the server knows.
   TRY(const auto canonical, engines::canonical(catalog, request, {.name = "", .operator_right = true}));
   Answer out;
-  out.operator_flags = engines::unknown_flags(catalog, canonical);
+  out.operator_flags = engines::operators_only(catalog, canonical);
   out.answer.decision = placement::decide(snapshot, canonical, policy, catalog);
   out.answer.fixes = placement::fixes(snapshot, canonical, policy, catalog, out.answer.decision);
   out.figures = Figures::of(snapshot);

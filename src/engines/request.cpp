@@ -68,7 +68,7 @@ Result<void> check_unknown(const Engine& engine, const std::vector<std::string>&
 }
 
 /// Settings that are the whole of a custom engine and nothing to the others.
-Result<void> check_declared(const EngineCatalog& catalog, const fleet::Request& request) {
+Result<void> check_declared(const EngineCatalog& catalog, const fleet::Request& request, const Caller& caller) {
   const auto& s = request.settings;
   for (const auto& [path, there] :
        {std::pair("settings.command", !s.command.empty()), std::pair("settings.image", s.image.has_value())}) {
@@ -76,6 +76,12 @@ Result<void> check_declared(const EngineCatalog& catalog, const fleet::Request& 
     TRY(const auto* engine, engine_of(catalog, request, path));
     if (!engine->recipe.command_from_request)
       return invalid(fmt::format("{} is given, but {} has a command of its own", path, engine->title));
+    if (!caller.operator_right)
+      return fail(Code::kForbidden,
+                  fmt::format("{} runs a program of the deployment's own on a worker: it needs a key with the scope "
+                              "operator{}",
+                              path,
+                              caller.name.empty() ? "" : fmt::format(", which \"{}\" lacks", printable(caller.name))));
   }
   if (!s.needs) return {};
   TRY(const auto* engine, engine_of(catalog, request, "settings.needs"));
@@ -90,6 +96,13 @@ std::vector<std::string> unknown_flags(const EngineCatalog& catalog, const fleet
   const auto& id = request.restriction.engine;
   const auto* engine = id ? catalog.find(*id) : nullptr;
   return engine == nullptr ? std::vector<std::string>() : unknown_flags(*engine, request.settings.flags);
+}
+
+std::vector<std::string> operators_only(const EngineCatalog& catalog, const fleet::Request& request) {
+  auto out = unknown_flags(catalog, request);
+  if (!request.settings.command.empty()) out.emplace_back("settings.command");
+  if (request.settings.image) out.emplace_back("settings.image");
+  return out;
 }
 
 Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request request, const Caller& caller) {
@@ -109,7 +122,7 @@ Result<fleet::Request> canonical(const EngineCatalog& catalog, fleet::Request re
     TRY(const auto* engine, engine_of(catalog, request, "settings.env"));
     TRY_VOID(check_environment(*engine, request.settings.env));
   }
-  TRY_VOID(check_declared(catalog, request));
+  TRY_VOID(check_declared(catalog, request, caller));
   TRY_VOID(check_kv_type(catalog, request.settings.kv_type));
   // What is asked of the model, not what it was trained for, decides how its batches are computed.
   if (request.facts && (request.task == "embed" || request.task == "rerank")) request.facts->task = request.task;

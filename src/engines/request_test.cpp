@@ -98,7 +98,8 @@ TEST_CASE("a KV type that no engine has is refused, one that some engine has is 
   CHECK(refusal(request) == "no error");
 }
 
-TEST_CASE("a command, an image or declared needs are for engines that take them") {
+TEST_CASE("a command, an image or declared needs are for engines that take them, and commands are an operator's") {
+  const Caller kOperator{.name = "", .operator_right = true};
   auto request = asked({});
   request.settings.command = {"/opt/serve"};
   CHECK(refusal(request) == "settings.command is given, but Toy has a command of its own");
@@ -115,27 +116,30 @@ TEST_CASE("a command, an image or declared needs are for engines that take them"
   Engine own = testing::toy_engine();
   own.recipe.command_from_request = true;
   own.memory = MemoryModel::kDeclared;
+  const auto said = [&](const fleet::Request& r) { return canonical({{own}}, r, kOperator).error().message; };
   request.restriction.engine = "toy";
   request.settings.command = {"/opt/serve", "a b"};
-  const auto got = canonical({{own}}, request);
+  CHECK(canonical({{own}}, request, {.name = "ci", .operator_right = false}).error().message ==
+        "settings.command runs a program of the deployment's own on a worker: it needs a key with the scope operator, "
+        "which \"ci\" lacks");
+  const auto got = canonical({{own}}, request, kOperator);
   REQUIRE_MESSAGE(got.has_value(), got.error().message);
   CHECK(got->settings.command == request.settings.command);
+  CHECK(operators_only({{own}}, *got) == List{"settings.command"});
   request.settings.needs->device_bytes = Bytes(0);
-  CHECK(canonical({{own}}, request).error().message ==
-        "settings.needs.device_bytes is 0, must be above 0: leave it out, or ask for 0 devices");
+  CHECK(said(request) == "settings.needs.device_bytes is 0, must be above 0: leave it out, or ask for 0 devices");
   request.settings.needs = fleet::DeclaredNeeds{Bytes(1), 0, {}};
-  CHECK(canonical({{own}}, request).error().message == "settings.needs: device_bytes is given, but devices is 0");
+  CHECK(said(request) == "settings.needs: device_bytes is given, but devices is 0");
   request.settings.needs.reset();
   request.settings.command = {"/opt/serve", "a\nb"};
-  CHECK(canonical({{own}}, request).error().message ==
-        "settings.command: \"a\\x0ab\" has a line break, another control character or bad UTF-8");
+  CHECK(said(request) == "settings.command: \"a\\x0ab\" has a line break, another control character or bad UTF-8");
   request.settings.command = {""};
-  CHECK(canonical({{own}}, request).error().message == "settings.command[0] is empty: name a program");
+  CHECK(said(request) == "settings.command[0] is empty: name a program");
   request.settings.command.assign(300, "x");
-  CHECK(canonical({{own}}, request).error().message == "settings.command has 300 words, at most 256");
+  CHECK(said(request) == "settings.command has 300 words, at most 256");
   request.settings.command.clear();
   request.settings.image = "--privileged";
-  CHECK(canonical({{own}}, request).error().message == "settings.image is \"--privileged\", must be an image's name");
+  CHECK(said(request) == "settings.image is \"--privileged\", must be an image's name");
 }
 
 TEST_CASE("what fleet::canonical refuses is refused here too") {

@@ -47,18 +47,19 @@ void Reconciler::State::record(store::Batch& batch,
                                const Envelope& meta,
                                const fleet::DeploymentSpec& spec,
                                const engines::Caller& caller) const {
-  const auto flags = engines::unknown_flags(options.catalog, spec.request);
-  if (flags.empty()) return;
-  const std::string names = berth::join(flags, ", ");
+  const auto own = engines::operators_only(options.catalog, spec.request);
+  if (own.empty()) return;
+  const std::string reason = own.back().starts_with("settings.") ? "own_command" : "unknown_flags";
+  const std::string names = berth::join(own, ", ");
   const std::string who = caller.name.empty() ? "an operator" : printable(caller.name);
   const std::string text =
       fmt::format("{} has {} passed on to {}, unchecked", who, names, spec.request.restriction.engine.value_or(""));
   batch.add(store::AddEvent{.object_kind = "deployment",
                             .object_id = meta.id,
                             .type = "warning",
-                            .reason = "unknown_flags",
+                            .reason = reason,
                             .message = text.substr(0, store::kTextMax)});
-  batch.add(store::AddAudit{.actor = who, .action = "unknown_flags", .object = meta.name, .detail = names});
+  batch.add(store::AddAudit{.actor = who, .action = reason, .object = meta.name, .detail = names});
 }
 
 Result<DeploymentObject> Reconciler::create_deployment(const std::string& name,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "engines/paths.h"
 #include "worker/files/resolve.h"
 #include "worker/supervise/supervisor_impl.h"
@@ -124,14 +125,21 @@ Result<engines::LaunchSpec> Supervisor::Impl::command(Instance& instance,
   const engines::Engine* engine = catalog->find(spec.plan.engine);
   if (engine == nullptr)
     return fail(Code::kNotFound, fmt::format("engine {} is not in this worker's catalog", spec.plan.engine));
-  TRY(EngineProgram program, find_engine(*engine, options.engines));
   engines::LaunchPlace place;
-  place.program = std::move(program.program);
-  place.program_args = std::move(program.args);
+  if (spec.plan.settings.image)
+    return fail(Code::kNotSupported,
+                fmt::format("settings.image is {}: this worker starts programs, and no containers yet",
+                            printable(*spec.plan.settings.image)));
+  if (!engine->recipe.command_from_request) {
+    TRY(EngineProgram program, find_engine(*engine, options.engines));
+    place.program = std::move(program.program);
+    place.program_args = std::move(program.args);
+  }
   place.model_path = model;
   place.alias = spec.route.empty() ? spec.deployment_name : spec.route;
   place.port = static_cast<std::uint16_t>(instance.record.port);
   place.secret_file = instance.record.secret_file;
+  place.secret = instance.secret;
   place.threads = options.threads;
   place.path_roots = options.model_roots;
   const Result<Usage>& now = look();
