@@ -18,6 +18,22 @@ std::string names_text(const fleet::WorkerLine& line) {
   return text;
 }
 
+/// Another engine on the same workers, with the same outcomes for the same reasons. Figures may differ, so lines that
+/// come to any are told each for itself.
+bool says_the_same(const fleet::WorkerLine& a, const fleet::WorkerLine& b) {
+  if (a.engine == b.engine || a.workers != b.workers || a.examples != b.examples || a.hardware != b.hardware)
+    return false;
+  return a.would_fit == b.would_fit && std::equal(a.results.begin(),
+                                                  a.results.end(),
+                                                  b.results.begin(),
+                                                  b.results.end(),
+                                                  [](const fleet::RuleResult& x, const fleet::RuleResult& y) {
+                                                    return x.rule == y.rule && x.outcome == y.outcome &&
+                                                           x.reason == y.reason && x.needed == y.needed &&
+                                                           x.available == y.available;
+                                                  });
+}
+
 bool is_gate(const std::string& rule) {
   return rule == "worker_ready" || rule == "cordon" || rule == "labels" || rule == "selection";
 }
@@ -83,7 +99,7 @@ void Page::result(const fleet::RuleResult& r) {
   }
 }
 
-void Page::line_block(const fleet::WorkerLine& w) {
+void Page::line_block(const fleet::WorkerLine& w, const std::vector<std::string>& same) {
   const auto& m = terminal_.marks();
   line(fmt::format("{} ({}{}/{}, {}): {}",
                    terminal_.paint(Ink::kBold, names_text(w)),
@@ -91,7 +107,8 @@ void Page::line_block(const fleet::WorkerLine& w) {
                    w.os,
                    w.arch,
                    w.hardware,
-                   engine_text(w.engine, w.engine_version)));
+                   engine_text(w.engine, w.engine_version)) +
+       (same.empty() ? "" : fmt::format("; {} {}", say("the same for", "以下相同："), join(same, ", "))));
   std::vector<std::string> skipped, absent;
   std::string because;
   bool rejected = false;
@@ -147,7 +164,18 @@ void Page::line_block(const fleet::WorkerLine& w) {
 
 void Page::lines(const fleet::Decision& d) {
   if (!d.report.lines.empty() || !d.report.request.empty()) title("Where it was looked for", "各节点结果");
-  for (const auto& w : d.report.lines) line_block(w);
+  const auto& all = d.report.lines;
+  std::set<std::size_t> shown;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (shown.contains(i)) continue;
+    std::vector<std::string> same;
+    for (std::size_t k = i + 1; k < all.size() && !options_.verbose; ++k) {
+      if (shown.contains(k) || !says_the_same(all[i], all[k])) continue;
+      shown.insert(k);
+      same.push_back(engine_text(all[k].engine, all[k].engine_version));
+    }
+    line_block(all[i], same);
+  }
   for (const auto& r : d.report.request)
     line(fmt::format("{} {}: {}",
                      terminal_.paint(r.outcome == Outcome::kReject ? Ink::kRed : Ink::kYellow,

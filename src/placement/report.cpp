@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "base/text.h"
 #include "placement/detail/report_parts.h"
 
 namespace berth::placement {
@@ -19,6 +20,37 @@ const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& ru
     if (blocks(chain[index(id)])) return &chain[index(id)];
   }
   return nullptr;
+}
+
+/// Of engines that no worker's system and device has a build for, whatever the rest: true for each. One that stands
+/// alone is told worker by worker all the same.
+std::vector<bool> without_workers(const Context& context, const Search& search) {
+  std::vector<bool> out(context.options.size());
+  bool told = false;
+  for (std::size_t o = 0; o < out.size(); ++o) {
+    RuleId rule{};
+    if (request_level(search, o, rule) != nullptr) continue;
+    const auto& workers = search.workers();
+    out[o] = std::all_of(workers.begin(), workers.end(), [&](const WorkerEval* worker) {
+      const auto& chain = *worker->judgements[o]->chain;
+      return chain.blocked && chain.rejected_at <= index(RuleId::kEngineVendor);
+    });
+    told = told || !out[o];
+  }
+  for (std::size_t o = 0; o < out.size() && !told; ++o) {
+    told = out[o];
+    out[o] = false;
+  }
+  return out;
+}
+
+RuleOutcome no_worker_for(const Engine& engine) {
+  std::set<std::string> needs;
+  for (const auto& row : engine.rows)
+    needs.insert(row.os.empty() ? row.vendor : fmt::format("{} on {}", row.vendor, join(row.os, " or ")));
+  return RuleOutcome::reject(
+      Reason::kNoWorkerForEngine,
+      {{"engine", engine.title}, {"needs", join(std::vector<std::string>(needs.begin(), needs.end()), ", ")}});
 }
 
 // A worker that is not in the fleet has no line of its own.
@@ -99,10 +131,16 @@ fleet::Report make_report(const Context& context, const Search& search, const Se
   if (context.invalid.outcome == Outcome::kReject)
     report.request.push_back(to_result(RuleId::kRequest, context.invalid));
   add_missing_workers(report, context);
+  const auto lone = without_workers(context, search);
   for (std::size_t o = 0; o < context.options.size(); ++o) {
     const auto& option = context.options[o];
     RuleId rule = RuleId::kRequest;
     const auto* general = request_level(search, o, rule);
+    const RuleOutcome elsewhere = lone[o] ? no_worker_for(*option.engine) : RuleOutcome::pass();
+    if (lone[o]) {
+      general = &elsewhere;
+      rule = RuleId::kEngineVendor;
+    }
     if (general != nullptr) {
       auto result = to_result(rule, *general);
       result.args["engine_id"] = option.engine->id;

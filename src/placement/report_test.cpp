@@ -1,5 +1,7 @@
 // What the report says beside the verdict: what was assumed, which workers only play one, what host memory there is.
+#include <algorithm>
 #include <doctest/doctest.h>
+#include <set>
 
 #include "placement/decide.h"
 #include "placement/testing.h"
@@ -80,6 +82,34 @@ TEST_CASE("an engine that is not on a worker comes with what to do about it") {
   const auto d = decide(fleet_with({worker}), request_for(llama_facts({})), policy, catalog());
   CHECK(d.summary.find("put llama-server on the worker's PATH") != std::string::npos);
   CHECK(d.summary.find("--launcher-dir") != std::string::npos);
+}
+
+TEST_CASE("an engine that no worker is made for is told once, unless there is no other") {
+  auto all = catalog();
+  auto other = vllm_engine();
+  other.id = other.title = "other";
+  other.rows = {row_for("ascend", "cann")};
+  all.engines.push_back(other);
+  auto worker = linux_worker("w1", Bytes(64 * kGiB));
+  worker.devices = {cuda_device("d0", Bytes(8 * kGiB))};
+  const auto snapshot = fleet_with({worker});
+  auto request = request_for(vllm_facts(100 * kGiB));
+  const auto engines_of = [&](const Decision& d) {
+    std::set<std::string> out;
+    for (const auto& line : d.report.lines) out.insert(line.engine);
+    return out;
+  };
+  const auto both = decide(snapshot, request, Policy{}, all);
+  CHECK(engines_of(both) == std::set<std::string>{"vllm"});
+  const auto told = std::find_if(both.report.request.begin(), both.report.request.end(), [](const auto& r) {
+    return r.reason == "no_worker_for_engine";
+  });
+  REQUIRE(told != both.report.request.end());
+  CHECK(told->text == "other has builds for ascend on linux; no worker is such a machine");
+  request.restriction.engine = "other";
+  const auto alone = decide(snapshot, request, Policy{}, all);
+  CHECK(engines_of(alone) == std::set<std::string>{"other"});
+  CHECK(alone.report.request.empty());
 }
 
 }  // namespace berth::placement

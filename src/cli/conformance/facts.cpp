@@ -108,6 +108,16 @@ bool has_no_device_but_needs_one(const Facts& f) {
          std::none_of(rows.begin(), rows.end(), [](const SupportRow* row) { return row->vendor == "cpu"; });
 }
 
+bool no_build_for_anyone(const Facts& f) {
+  return f.engine != nullptr && std::none_of(f.engine->rows.begin(), f.engine->rows.end(), [&](const SupportRow& row) {
+           return std::any_of(f.c.fleet.workers.begin(), f.c.fleet.workers.end(), [&](const CaseWorker& w) {
+             if (w.os && !lists(row.os, *w.os)) return false;
+             if (row.vendor == "cpu") return f.restriction().devices.empty();
+             return std::any_of(w.gpus.begin(), w.gpus.end(), [&](const CaseGpu& gpu) { return is_for(row, gpu); });
+           });
+         });
+}
+
 bool no_build_of_version(const Facts& f) { return f.engine != nullptr && rows_of(f, false).empty(); }
 
 bool no_build_for_arch(const Facts& f) {
@@ -233,6 +243,7 @@ constexpr std::array kChecks = {
     Check{"engine_os", no_build_for_os},
     Check{"engine_vendor", no_build_for_vendor},
     Check{"needs_device", has_no_device_but_needs_one},
+    Check{"no_worker_for_engine", no_build_for_anyone, false},
     Check{"engine_version_unsupported", no_build_of_version},
     Check{"engine_arch", no_build_for_arch},
     Check{"runtime_too_old", runtime_is_older},

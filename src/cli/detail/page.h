@@ -38,7 +38,8 @@ class Page {
   void claim_line(const std::string& worker, const std::string& device, Bytes claim, const std::string& sum);
   void parts(const fleet::Plan& plan);
   void fix(const fleet::Fix& fix, std::size_t number);
-  void line_block(const fleet::WorkerLine& line);
+  /// `same`: other engines of which the same is said.
+  void line_block(const fleet::WorkerLine& line, const std::vector<std::string>& same);
   void result(const fleet::RuleResult& r);
 
   const Terminal& terminal_;

@@ -62,6 +62,7 @@ enum class Reason : std::uint8_t {
   kOsUnknown,
   kEngineVendor,
   kNeedsDevice,
+  kNoWorkerForEngine,
   kDeviceSelected,
   kDevicesAsked,
   kEngineUnsupported,
