@@ -10,13 +10,6 @@
 namespace berth::cli::conformance {
 namespace {
 
-struct CaseHead {
-  std::string schema;
-  std::string id;
-  std::string kind;
-};
-DESCRIBE(CaseHead, schema, id, kind);
-
 struct ReasonList {
   std::vector<CaseReason> reasons;
 };
@@ -30,11 +23,16 @@ Result<T> understood(Result<T> read) {
 
 }  // namespace
 
-Result<Case> read_case(std::string_view json) {
-  TRY(const auto value, wire::parse_value(json));
-  TRY(const auto head, wire::from_value<CaseHead>(value, wire::Strictness::kLenient));
+Result<CaseHead> read_head(std::string_view json) {
+  TRY(auto head, wire::from_json<CaseHead>(json, wire::Strictness::kLenient));
   if (head.schema != kCaseSchema)
     return invalid(fmt::format("schema is \"{}\", must be \"{}\"", printable(head.schema), kCaseSchema));
+  return head;
+}
+
+Result<Case> read_case(std::string_view json) {
+  TRY(const auto head, read_head(json));
+  TRY(const auto value, wire::parse_value(json));
   if (head.kind != kKindSchedule && head.kind != kKindFilter) {
     Case out;
     out.schema = head.schema;

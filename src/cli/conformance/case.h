@@ -330,12 +330,22 @@ inline const CaseModel& model_of(const Case& c) {
 bool is_recorded(const Case& c);
 
 constexpr std::string_view kCaseSchema = "sched-case/1";
-/// Kinds whose answers berth compares.
+/// Kinds that are put to decide(); the others have files of their own.
 constexpr std::string_view kKindSchedule = "schedule";
 constexpr std::string_view kKindFilter = "filter";
 
-/// A case of a kind that is not compared is read no further than its id and kind. Errors: kInvalid with a path, or on
-/// another schema; kNotSupported naming a key of `expected` that is not understood.
+/// What every case begins with.
+struct CaseHead {
+  std::string schema;
+  std::string id;
+  std::string kind;
+};
+DESCRIBE(CaseHead, schema, id, kind);
+
+/// Errors: kInvalid with a path, or on another schema.
+Result<CaseHead> read_head(std::string_view json);
+/// A case that is put to decide(). One of another kind is read no further than its id and kind. Errors: as read_head;
+/// kNotSupported naming a key of `expected` that is not understood.
 Result<Case> read_case(std::string_view json);
 /// Errors: kNotSupported naming what of them is not understood.
 Result<std::vector<CaseReason>> read_reasons(const wire::RawJson& json);

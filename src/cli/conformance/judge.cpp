@@ -1,11 +1,13 @@
 #include "cli/conformance/judge.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <set>
 
 #include "base/text.h"
 #include "cli/conformance/compare.h"
+#include "cli/conformance/kind_facts.h"
 #include "placement/decide.h"
 #include "wire/catalog.h"
 #include "wire/json.h"
@@ -13,14 +15,38 @@
 namespace berth::cli::conformance {
 namespace {
 
-CaseResult failed(std::string id, std::string why) {
-  return {.id = std::move(id), .passed = false, .compared = 0, .differences = {std::move(why)}, .left_out = {}};
-}
-
 void add_lines(std::vector<Line>& out, const fleet::WorkerLine& line, const std::string& worker) {
   const bool named = std::find(line.examples.begin(), line.examples.end(), worker) != line.examples.end();
   if (named) out.push_back({worker, line.engine, line.results});
 }
+
+CaseResult unreadable(std::string id, const Error& error) {
+  const bool strange = error.code == Code::kNotSupported;
+  const std::string_view what = strange ? "not understood" : "cannot be read";
+  return failed_case(std::move(id), fmt::format("{}: {}", what, error.message));
+}
+
+/// Reads a case of its kind and runs it.
+struct Kind {
+  std::string_view name;
+  CaseResult (*run)(const Judge&, std::string_view json, const std::string& id);
+};
+
+CaseResult run_decided(const Judge& judge, std::string_view json, const std::string& id) {
+  const auto c = read_case(json);
+  return c ? judge.run(*c) : unreadable(id, c.error());
+}
+
+CaseResult run_facts_of(const Judge&, std::string_view json, const std::string& id) {
+  const auto c = read_facts_case(json);
+  return c ? run_facts(*c) : unreadable(id, c.error());
+}
+
+constexpr std::array kKinds = {
+    Kind{kKindSchedule, run_decided},
+    Kind{kKindFilter, run_decided},
+    Kind{kKindFacts, run_facts_of},
+};
 
 }  // namespace
 
@@ -50,20 +76,20 @@ Result<Judge> Judge::embedded() {
 }
 
 CaseResult Judge::run(std::string_view json) const {
-  auto c = read_case(json);
-  if (!c) {
-    const bool strange = c.error().code == Code::kNotSupported;
-    return failed("", fmt::format("{}: {}", strange ? "not understood" : "cannot be read", c.error().message));
-  }
-  return run(*c);
+  const auto head = read_head(json);
+  if (!head) return unreadable("", head.error());
+  const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const Kind& k) { return k.name == head->kind; });
+  if (kind == kKinds.end())
+    return failed_case(head->id, fmt::format("kind \"{}\" is not run yet", printable(head->kind)));
+  return kind->run(*this, json, head->id);
 }
 
 CaseResult Judge::run(const Case& as_written) const {
   const Case c = normalised(as_written);
   if (c.kind != kKindSchedule && c.kind != kKindFilter)
-    return failed(c.id, fmt::format("kind \"{}\" is not run yet", printable(c.kind)));
+    return failed_case(c.id, fmt::format("kind \"{}\" is not run yet", printable(c.kind)));
   auto world = to_world(c, catalog);
-  if (!world) return failed(c.id, fmt::format("not understood: {}", world.error().message));
+  if (!world) return failed_case(c.id, fmt::format("not understood: {}", world.error().message));
   const auto decision = placement::decide(world->snapshot, world->request, {}, world->catalog);
   Comparison comparison(c, *world, decision, reasons);
   comparison.facts_hold();

@@ -7,18 +7,11 @@
 
 #include "cli/conformance/case.h"
 #include "cli/conformance/convert.h"
+#include "cli/conformance/findings.h"
 #include "cli/conformance/reasons.h"
 #include "fleet/decision.h"
 
 namespace berth::cli::conformance {
-
-struct CaseResult {
-  std::string id;
-  bool passed = false;
-  std::size_t compared = 0;              // expectations that were looked at
-  std::vector<std::string> differences;  // why it failed, in sentences
-  std::vector<std::string> left_out;     // parts that are the other scheduler's own
-};
 
 /// What is the same for all cases.
 struct Judge {

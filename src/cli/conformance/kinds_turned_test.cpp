@@ -1,0 +1,149 @@
+// The kinds beside scheduling: each case with one fact turned must give the turned answer. What is expected comes from
+// a second reading of the turned case, which knows nothing of the code under test.
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <filesystem>
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/conformance/judge.h"
+#include "cli/conformance/kind_facts.h"
+#include "cli/inputs.h"
+#include "wire/json_value.h"
+
+namespace berth::cli::conformance {
+namespace {
+
+namespace json = boost::json;
+
+/// Every case of a kind, as text.
+std::vector<std::string> texts_of(std::string_view kind) {
+  std::vector<std::string> files, out;
+  for (const auto& entry : std::filesystem::directory_iterator("tests/conformance/cases"))
+    files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) {
+    auto text = read_text_file(file);
+    REQUIRE(text);
+    const auto head = read_head(*text);
+    REQUIRE(head);
+    if (head->kind == kind) out.push_back(std::move(*text));
+  }
+  return out;
+}
+
+// ---- resolve_model_facts ----
+
+const json::object* part_of(const json::object* parent, std::string_view name) {
+  const auto* at = parent == nullptr ? nullptr : parent->if_contains(name);
+  return at == nullptr ? nullptr : at->if_object();
+}
+
+std::optional<std::int64_t> figure_of(const json::object* part, std::string_view name) {
+  const auto* at = part == nullptr ? nullptr : part->if_contains(name);
+  return at == nullptr ? std::nullopt : std::optional(at->to_number<std::int64_t>());
+}
+
+/// The language model's own figure; that of the whole only where it has none.
+std::string attention_heads(const json::object& heads) {
+  const auto* thinker = part_of(&heads, "thinker");
+  for (const auto* part : {part_of(thinker, "text"), part_of(&heads, "llm"), part_of(&heads, "text"), thinker})
+    if (const auto n = figure_of(part, "attention_heads")) return std::to_string(*n);
+  const auto whole = figure_of(&heads, "attention_heads");
+  return whole ? std::to_string(*whole) : "null";
+}
+
+std::string vision_heads(const json::object& heads) {
+  const auto* vision = part_of(&heads, "vision");
+  auto n = figure_of(vision, "attention_heads");
+  if (!n) n = figure_of(vision, "heads");
+  if (!n) return "null";
+  return std::to_string(*n + std::max<std::int64_t>(0, figure_of(vision, "dummy_heads").value_or(0)));
+}
+
+struct TurnedHeads {
+  std::string what;
+  json::object heads;
+};
+
+void turn_figures(const json::object& part, const std::string& path, std::vector<json::string>& out) {
+  for (const auto& member : part) {
+    const std::string where = fmt::format("{}/{}", path, std::string_view(member.key().data(), member.key().size()));
+    if (const auto* nested = member.value().if_object())
+      turn_figures(*nested, where, out);
+    else
+      out.emplace_back(where);
+  }
+}
+
+/// Each figure with other values, and gone; each part gone; a vision part where there is none.
+std::vector<TurnedHeads> turned_heads(const json::object& heads) {
+  std::vector<TurnedHeads> out;
+  std::vector<json::string> figures;
+  turn_figures(heads, "", figures);
+  for (const auto& at : figures)
+    for (const std::int64_t value : {7, 96, -3}) {
+      // Only padding may be said to be less than none.
+      if (value < 0 && at.find("dummy") == json::string::npos) continue;
+      json::value turned = heads;
+      turned.at_pointer(at) = value;
+      out.push_back({fmt::format("{} is {}", std::string_view(at), value), turned.get_object()});
+    }
+  for (const auto& member : heads) {
+    auto turned = heads;
+    turned.erase(member.key());
+    out.push_back({"without " + std::string(member.key()), std::move(turned)});
+  }
+  if (!heads.contains("vision")) {
+    auto turned = heads;
+    turned["vision"] = {{"heads", 12}};
+    out.push_back({"with vision", std::move(turned)});
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("each case of heads with one figure turned gives the turned facts") {
+  int cases = 0, moved = 0;
+  for (const auto& text : texts_of(kKindFacts)) {
+    const auto original = *read_facts_case(text);
+    CAPTURE(original.id);
+    ++cases;
+    for (const auto& [what, heads] : turned_heads(wire::parse_value(original.model_config_heads.text)->get_object())) {
+      CAPTURE(what);
+      auto c = original;
+      c.model_config_heads.text = wire::serialize_value(heads);
+      c.expected = {{"attention_heads", {attention_heads(heads)}}, {"vision_attention_heads", {vision_heads(heads)}}};
+      const auto result = run_facts(c);
+      CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+      CHECK(result.compared == 2);
+      const auto& [name, before] = *original.expected.begin();
+      if (c.expected.at(name).text == before.text) continue;
+      ++moved;
+      c.expected = original.expected;
+      CHECK_FALSE(run_facts(c).passed);
+    }
+  }
+  CHECK(cases >= 4);
+  CHECK(moved >= cases);
+}
+
+TEST_CASE("a case of heads that names no fact of berth's, or a part that nobody knows, is failed") {
+  FactsCase c;
+  c.model_config_heads.text = R"({"attention_heads": 8})";
+  const auto said = [&] { return join(run_facts(c).differences, " | "); };
+  CHECK(said() == "nothing in it could be compared");
+  c.expected = {{"colour", {"3"}}};
+  CHECK(said() == "expected.colour is not compared: no fact of berth's is called so | nothing in it could be compared");
+  c.expected = {{"attention_heads", {"\"8\""}}};
+  CHECK(said().starts_with("expected.attention_heads is \"8\", which is not understood"));
+  c.expected = {{"attention_heads", {"9"}}, {"vision_attention_heads", {"null"}}};
+  CHECK(said() == "attention_heads: expected 9, got 8");
+  c.model_config_heads.text = R"({"attention_heads": 8, "wings": {"attention_heads": 2}})";
+  CHECK(said() == "not understood: model_config_heads.wings is not understood");
+  c.model_config_heads.text = "";
+  CHECK(said() == "not understood: model_config_heads is absent");
+}
+
+}  // namespace berth::cli::conformance
