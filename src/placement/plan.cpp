@@ -112,7 +112,7 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
   });
   plan.tensor_parallel = c.shape.tensor;
   plan.pipeline_parallel = c.shape.pipeline;
-  plan.data_parallel = c.shape.data;
+  plan.data_parallel = context.request.restriction.data_parallel.value_or(c.shape.data);
   plan.settings = c.option->settings;
   if (c.option->engine->memory == engines::MemoryModel::kParts) {
     plan.offload_layers = c.offload_layers;

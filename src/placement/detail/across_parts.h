@@ -52,7 +52,8 @@ struct Across::Need {
 /// Calls `visit(shape)` for every shape that the request and the engine admit and that has devices enough.
 template <class F>
 void Across::each_shape(const Option& option, const Kind& kind, F&& visit) {
-  const Sizes sizes = sizes_of(context_);
+  const Sizes& sizes = option.sizes;
+  if (sizes.shared_context > 1) return;
   const auto fixed = sizes.world();
   const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(kind.devices, kRanksAcrossMax));
   for (std::uint32_t ranks = std::max(fixed.value_or(2), 2U); ranks <= fixed.value_or(most); ++ranks) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "engines/world.h"
+
 namespace berth::placement {
 namespace {
 
@@ -55,6 +57,18 @@ Settings complete_settings(const Engine& engine, Context& context) {
   return s;
 }
 
+Sizes sizes_of(const Context& context, const Engine& engine) {
+  const auto& r = context.request.restriction;
+  Sizes s{r.tensor_parallel, r.pipeline_parallel, r.data_parallel, r.devices_per_replica};
+  if (context.group_size > 0) s.ranks = context.group_size;
+  const auto world = engines::world_of(engine, r, context.request.settings.flags);
+  if (!world) return s;  // refused before it comes here; who comes another way is judged by the sizes as they stand
+  if (world->part) s.data = world->dp_local;
+  if (world->data_inside) s.data.reset();
+  if (engine.world.prefill_context_parallel == engines::Combine::kMultiplies) s.shared_context = world->pcp;
+  return s;
+}
+
 std::uint32_t order_of(const Context& context, const Engine& engine, std::uint32_t position) {
   const auto& order = context.policy.engine_order;
   const auto at = std::find(order.begin(), order.end(), engine.id);
@@ -83,6 +97,7 @@ void add_options(Context& context) {
     if (r.engine_version) option.versions = {*r.engine_version};
     if (option.versions.empty()) option.versions = {""};
     option.settings = complete_settings(engine, context);
+    option.sizes = sizes_of(context, engine);
     option.sequences_open = sequences_open(engine, context);
     const auto layouts = engines::layouts_of(engine, r.engine_version.value_or(""));
     const auto& whole = engine.layouts;
@@ -122,6 +137,12 @@ void resolve_selection(Context& context) {
 }
 
 }  // namespace
+
+std::optional<std::uint32_t> Sizes::world() const {
+  if (ranks) return ranks;
+  if (!tensor && !pipeline && !data) return std::nullopt;
+  return tensor.value_or(1) * pipeline.value_or(1) * data.value_or(1);
+}
 
 Estimates::Estimates(const Request& request, const Settings& settings) : request_(request), settings_(settings) {}
 

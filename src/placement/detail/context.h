@@ -38,6 +38,19 @@ struct Shape {
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
+/// The sizes of one replica that the request fixes for an engine; absent: open. Of a deployment that is one part of a
+/// larger group, and of copies inside the tensor-parallel group, only what adds ranks here counts (engines/world.h).
+struct Sizes {
+  std::optional<std::uint32_t> tensor;
+  std::optional<std::uint32_t> pipeline;
+  std::optional<std::uint32_t> data;
+  std::optional<std::uint32_t> ranks;  // devices per replica
+  std::uint32_t shared_context = 1;    // ranks that share a prompt's context: not judged yet
+
+  /// The number of ranks when the request decides it.
+  [[nodiscard]] std::optional<std::uint32_t> world() const;
+};
+
 /// Estimates of one request on one engine, computed once per device traits.
 class Estimates {
  public:
@@ -130,10 +143,11 @@ struct Option {
   std::uint32_t order = 0;
   std::vector<std::string> versions;  // best first, after the restriction
   Settings settings;                  // complete for this engine
-  bool ranks = false;                 // its layouts have tensor-parallel ranks
-  bool pipeline = false;              // and pipeline stages
-  bool data = false;                  // and data-parallel copies
-  bool sequences_open = false;        // as many as the utilization that was given leaves room for
+  Sizes sizes;
+  bool ranks = false;           // its layouts have tensor-parallel ranks
+  bool pipeline = false;        // and pipeline stages
+  bool data = false;            // and data-parallel copies
+  bool sequences_open = false;  // as many as the utilization that was given leaves room for
   OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
 };

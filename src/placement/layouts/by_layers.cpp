@@ -82,7 +82,7 @@ bool drop_unused(const LayoutInput& input, Candidate& c) {
   c.positions.resize(kept);
   c.layers.resize(kept);
   c.claims.resize(kept);
-  return !fixed_device_count(input.context);
+  return !fixed_device_count(input);
 }
 
 bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, LayoutAnswer& answer, bool keep) {
@@ -91,7 +91,7 @@ bool offload(const LayoutInput& input, Candidate& c, std::uint32_t count, Layout
   c.offload_layers = count;
   c.layers = deal_in_proportion(rooms, count);
   if (try_split(input, c, answer, false) && drop_unused(input, c)) return true;
-  const bool all = fixed_device_count(input.context).has_value();
+  const bool all = fixed_device_count(input).has_value();
   auto* const runs = input.option.estimates->runs(input.type.traits, count);
   const DealInput deal{*input.option.estimates->llama(), input.type.traits, rooms, count, input.uncertain, all, runs};
   c.positions = positions;
@@ -134,7 +134,7 @@ void mark_uncertain(Shortfall& shortfall, const estimate::LlamaModel::Split& spl
 }
 
 void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto fixed = fixed_device_count(input.context);
+  const auto fixed = fixed_device_count(input);
   if (fixed && *fixed != 1) return;
   if (!llama_ready(input, answer)) return;
   const auto& table = input.option.estimates->layer_table(input.type.traits);
@@ -171,7 +171,7 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
 }
 
 void layout_several_devices(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto fixed = fixed_device_count(input.context);
+  const auto fixed = fixed_device_count(input);
   if (fixed && *fixed < 2) return;
   if (input.type.traits.unified_memory) return;
   if (fixed && input.usable.size() < *fixed) return too_few(answer, *fixed, input.usable.size());
@@ -205,7 +205,7 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
   if (!llama_ready(input, answer)) return;
   const auto& table = input.option.estimates->layer_table(input.type.traits);
   const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
-  const auto fixed = fixed_device_count(input.context);
+  const auto fixed = fixed_device_count(input);
   const std::uint32_t wanted = layers_wanted(input, total);
   if (!input.context.request.settings.cpu_offload) {
     if (wanted == total) return;
@@ -251,7 +251,7 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
 void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
   if (!llama_ready(input, answer)) return;
   const auto& table = input.option.estimates->layer_table(input.type.traits);
-  const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input.context);
+  const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input);
   if (offload_asked) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDevicesAsked), Bytes(Bytes::kMax)});
     return;

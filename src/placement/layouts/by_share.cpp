@@ -155,7 +155,7 @@ bool add_shapes(const LayoutInput& input,
 }  // namespace
 
 void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
-  const Sizes sizes = sizes_of(input.context);
+  const Sizes& sizes = input.option.sizes;
   if (sizes.world().value_or(1) != 1) return;
   auto& cuts = cuts_of(input.context, sizes, input.option, 1);
   if (cuts.empty()) return;
@@ -177,7 +177,7 @@ void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
 }
 
 void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
-  const Sizes sizes = sizes_of(input.context);
+  const Sizes& sizes = input.option.sizes;
   const auto fixed = sizes.world();
   if (fixed && *fixed < 2) return;
   if (fixed && *fixed > input.usable.size()) {
@@ -198,7 +198,7 @@ void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
 }
 
 void layout_pipeline_parallel(const LayoutInput& input, LayoutAnswer& answer) {
-  const Sizes sizes = sizes_of(input.context);
+  const Sizes& sizes = input.option.sizes;
   const auto fixed = sizes.world();
   if ((fixed && *fixed < 2) || fixed.value_or(0) > input.usable.size()) return;
   std::size_t fewest = kRanksMax;

@@ -85,7 +85,7 @@ void layout_declared(const LayoutInput& input, LayoutAnswer& answer) {
     return reject(answer,
                   Reason::kLayoutUnsupported,
                   {{"engine", input.option.engine->title}, {"layout", "a program that is declared to need no device"}});
-  const std::uint32_t unasked = fixed_device_count(input.context).value_or(1);
+  const std::uint32_t unasked = fixed_device_count(input).value_or(1);
   const std::uint32_t count = needs ? needs->devices.value_or(unasked) : unasked;
   const auto too_few = [&](std::size_t has) {
     reject(answer, Reason::kTooFewDevices, {{"needs", std::to_string(count)}, {"has", std::to_string(has)}});

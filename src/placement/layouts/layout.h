@@ -128,7 +128,7 @@ std::uint16_t best_device(const LayoutInput& input, std::span<const std::uint16_
 /// "GPU-1 of w1" for sentences.
 std::string device_title(const WorkerEntry& entry, std::uint16_t position);
 /// How many devices one replica must take: devices_per_replica, the group size of `use: all`, or the parallel sizes.
-std::optional<std::uint32_t> fixed_device_count(const Context& context);
+std::optional<std::uint32_t> fixed_device_count(const LayoutInput& input);
 /// The parallel sizes of the request, where this engine cannot have them (reject) or where no strategy here judges them
 /// yet (unknown); nothing when the strategies answer.
 std::optional<Shortfall> refused_sizes(const LayoutInput& input);

@@ -38,19 +38,6 @@ std::optional<RuleOutcome> undivided(const Context& context, const Option& optio
 
 }  // namespace
 
-std::optional<std::uint32_t> Sizes::world() const {
-  if (ranks) return ranks;
-  if (!tensor && !pipeline && !data) return std::nullopt;
-  return tensor.value_or(1) * pipeline.value_or(1) * data.value_or(1);
-}
-
-Sizes sizes_of(const Context& context) {
-  const auto& r = context.request.restriction;
-  Sizes s{r.tensor_parallel, r.pipeline_parallel, r.data_parallel, r.devices_per_replica};
-  if (context.group_size > 0) s.ranks = context.group_size;
-  return s;
-}
-
 std::vector<Shape> shapes_of(const Sizes& sizes, const Option& option, std::uint32_t ranks) {
   std::vector<Shape> out;
   const std::uint32_t data = sizes.data.value_or(1);

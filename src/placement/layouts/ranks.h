@@ -14,18 +14,6 @@ namespace berth::placement {
 /// Most ranks that berth tries unasked on one worker.
 constexpr std::uint32_t kRanksMax = 16;
 
-/// What the request fixes; absent: open.
-struct Sizes {
-  std::optional<std::uint32_t> tensor;
-  std::optional<std::uint32_t> pipeline;
-  std::optional<std::uint32_t> data;
-  std::optional<std::uint32_t> ranks;  // devices per replica
-
-  /// The number of ranks when the request decides it.
-  [[nodiscard]] std::optional<std::uint32_t> world() const;
-};
-Sizes sizes_of(const Context& context);
-
 /// Shapes of exactly `ranks` ranks that the request and the engine admit, largest tensor-parallel group first. Of what
 /// is open: groups are powers of two unless the number of ranks was asked for, stages only where the engine has them,
 /// copies one. Empty when there is none.

@@ -123,11 +123,11 @@ std::uint16_t best_device(const LayoutInput& input, std::span<const std::uint16_
   return best;
 }
 
-std::optional<std::uint32_t> fixed_device_count(const Context& context) { return sizes_of(context).world(); }
+std::optional<std::uint32_t> fixed_device_count(const LayoutInput& input) { return input.option.sizes.world(); }
 
 std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   const auto& r = input.context.request.restriction;
-  const Sizes sizes = sizes_of(input.context);
+  const Sizes& sizes = input.option.sizes;
   const std::string& engine = input.option.engine->title;
   const auto whole = [](RuleOutcome outcome) {
     return Shortfall{RuleId::kLayout, std::move(outcome), Bytes(Bytes::kMax)};
@@ -140,6 +140,10 @@ std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
   if (tp > 1 && !input.option.ranks) return unsupported(tp, "tensor-parallel ranks");
   if (pp > 1 && !input.option.pipeline) return unsupported(pp, "pipeline stages");
   if (dp > 1 && !input.option.data) return unsupported(dp, "data-parallel copies");
+  if (sizes.shared_context > 1)
+    return whole(RuleOutcome::unknown(
+        Reason::kLayoutNotJudged,
+        {{"engine", engine}, {"layout", fmt::format("{} ranks for each prompt's context", sizes.shared_context)}}));
   if (!input.option.ranks || !sizes.ranks) return std::nullopt;
   // Sizes that are left open take what the others leave; a single stage is what nobody asks for by its name.
   const std::uint32_t given = tp * pp * dp;
@@ -150,8 +154,11 @@ std::optional<Shortfall> refused_sizes(const LayoutInput& input) {
         Reason::kUnevenSelection,
         {{"devices", std::to_string(r.devices.size())},
          {"replicas", std::to_string(input.context.request.replicas)},
+         {"ranks", std::to_string(given)},
+         {"each", std::to_string(*sizes.ranks)},
          {"hint", fmt::format("the parallel sizes make {} ranks a replica: select as many devices for each", given)}}));
-  return unsupported(given, fmt::format("ranks on {} devices", *sizes.ranks));
+  return whole(RuleOutcome::reject(Reason::kWorldMismatch,
+                                   {{"ranks", std::to_string(given)}, {"each", std::to_string(*sizes.ranks)}}));
 }
 
 SelectionGroups selection_groups(const LayoutInput& input) {

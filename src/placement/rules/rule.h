@@ -86,6 +86,7 @@ enum class Reason : std::uint8_t {
   kDeviceUnhealthy,
   kTooFewDevices,
   kUnevenSelection,
+  kWorldMismatch,
   kLayoutUnsupported,
   kLayoutNotJudged,
   kNoCpuOffload,
