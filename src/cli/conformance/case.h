@@ -108,8 +108,8 @@ struct CaseModel {
   std::map<std::string, std::string> worker_selector;
   std::optional<CaseGpuSelector> gpu_selector;
   std::optional<std::int64_t> cluster_id;
-  // Each changes the answer and is not understood yet.
   std::map<std::string, std::string> env;
+  // Each changes the answer and is not understood yet.
   std::optional<wire::RawJson> extended_kv_cache;
   std::optional<wire::RawJson> speculative;
   std::vector<wire::RawJson> lora_adapters;  // their weights are among the facts
@@ -207,8 +207,11 @@ struct CaseReason {
   std::optional<std::uint64_t> of;
   std::optional<std::string> missing;
   std::optional<std::string> backend_version;
+  std::optional<std::uint64_t> selected;    // devices of one replica
+  std::optional<std::uint64_t> world_size;  // ranks that its flags make
+  std::optional<std::string> architecture;
 };
-DESCRIBE(CaseReason, code, worker, matched, of, missing, backend_version);
+DESCRIBE(CaseReason, code, worker, matched, of, missing, backend_version, selected, world_size, architecture);
 
 /// What a placement takes on one worker.
 struct CaseShare {
@@ -271,6 +274,11 @@ struct CaseExpected {
   std::optional<wire::RawJson> reasons;  // read as CaseReason where they are compared
   std::optional<CaseEstimate> estimate;
   std::optional<std::vector<wire::RawJson>> candidates;
+  // Kind "gpu_count".
+  std::optional<bool> accepted;
+  std::optional<std::uint32_t> gpus_per_replica;
+  std::optional<std::uint32_t> gpu_count;
+  std::optional<bool> bypass_active;
   // Not compared yet.
   std::optional<std::uint32_t> choice_index_by_score;
   std::optional<std::uint32_t> choice_ties;
@@ -295,6 +303,10 @@ DESCRIBE(CaseExpected,
          reasons,
          estimate,
          candidates,
+         accepted,
+         gpus_per_replica,
+         gpu_count,
+         bypass_active,
          choice_index_by_score,
          choice_ties,
          requirement_as_reported,
@@ -333,6 +345,7 @@ constexpr std::string_view kCaseSchema = "sched-case/1";
 /// Kinds that are put to decide(); the others have files of their own.
 constexpr std::string_view kKindSchedule = "schedule";
 constexpr std::string_view kKindFilter = "filter";
+constexpr std::string_view kKindCount = "gpu_count";
 
 /// What every case begins with.
 struct CaseHead {

@@ -124,37 +124,6 @@ void Comparison::listed_reasons() {
   for (const auto& reason : *reasons) numbered_reason(reason);
 }
 
-void Comparison::not_compared(bool schedule) {
-  const auto& e = case_.expected;
-  struct Key {
-    bool told;
-    std::string_view name;
-    std::string_view why;
-  };
-  constexpr std::string_view kScores = "berth orders plans by a key of its own and gives no scores";
-  constexpr std::string_view kStages = "berth judges every worker by every rule, not stage after stage";
-  constexpr std::string_view kOther = "no expectation of a case of this kind";
-  const bool placed = !e.choice.text.empty() || e.choice_must_have || e.candidates || e.estimate;
-  const std::vector<Key> keys = {
-      {e.candidates && !e.candidates->empty(), "candidates", kScores},
-      {e.choice_index_by_score.has_value(), "choice_index_by_score", kScores},
-      {e.choice_ties.has_value(), "choice_ties", kScores},
-      {e.scores_v0_6_0.has_value(), "scores_v0_6_0", kScores},
-      {e.pipeline.has_value(), "pipeline", kStages},
-      {e.rejected_at.has_value(), "rejected_at", kStages},
-      {e.requirement_as_reported.has_value(), "requirement_as_reported", "it is of the other scheduler's estimate"},
-      {e.overcommit_only && !e.feasible, "overcommit_only", "it says nothing without feasible"},
-      {schedule && e.passed, "passed", kOther},
-      {schedule && e.rejected, "rejected", kOther},
-      {!schedule && e.feasible, "feasible", kOther},
-      {!schedule && e.reasons_any_of_per_entry, "reasons_any_of_per_entry", kOther},
-      {!schedule && !e.workers_never_used.empty(), "workers_never_used", kOther},
-      {!schedule && placed, "choice, candidates or estimate", kOther},
-  };
-  for (const auto& key : keys)
-    if (key.told) differs(fmt::format("expected.{} is not compared: {}", key.name, key.why));
-}
-
 void Comparison::recorded() {
   const auto& e = case_.expected;
   verdict();
@@ -172,7 +141,7 @@ void Comparison::recorded() {
 void Comparison::schedule() {
   const auto& expected = case_.expected;
   if (is_recorded(case_)) return recorded();
-  not_compared(true);
+  not_compared();
   verdict();
   if (expected.reasons_any_of_per_entry)
     for (const auto& any_of : *expected.reasons_any_of_per_entry) reported(any_of);
@@ -242,6 +211,11 @@ void Comparison::numbered_reason(const CaseReason& reason) {
                       reason.of.value_or(all),
                       all - workers.size(),
                       all));
+  std::map<std::string, std::string> args;
+  if (reason.selected) args["each"] = std::to_string(*reason.selected);
+  if (reason.world_size) args["ranks"] = std::to_string(*reason.world_size);
+  if (reason.architecture) args["architecture"] = *reason.architecture;
+  if (!args.empty()) said_with(reason.code, args);
   if (reason.backend_version)
     check(world_.request.restriction.engine_version == reason.backend_version,
           fmt::format("{}: expected about version {}", reason.code, *reason.backend_version));
@@ -252,7 +226,7 @@ void Comparison::filter() {
   if (stage == reasons_.stages.end())
     return differs(fmt::format("the filter \"{}\" is not run yet", printable(case_.filter)));
   const auto& expected = case_.expected;
-  not_compared(false);
+  not_compared();
   std::set<std::string> judged;
   const auto rejected = rejected_by(stage->second, judged);
   for (const auto& worker : case_.fleet.workers)

@@ -20,6 +20,8 @@ class Comparison {
   /// What decide() returned, verify() lets pass.
   void plan_holds(const fleet::Plan& plan, const fleet::Verification& verification);
   void schedule();
+  /// What the flags make of one replica, and whether that agrees with what is selected.
+  void count();
   void filter();
 
   [[nodiscard]] std::size_t compared() const { return compared_; }
@@ -34,7 +36,10 @@ class Comparison {
   void reported(const std::vector<std::string>& any_of);
   void listed_reasons();
   /// Names what is expected and not looked at.
-  void not_compared(bool schedule);
+  void not_compared();
+  void bypass(bool expected);
+  /// Some reject that says `code` says these values, too.
+  void said_with(const std::string& code, const std::map<std::string, std::string>& args);
   void recorded();
   void choice(const wire::RawJson& wanted);
   void place(const std::string& what, const CasePlace& wanted);

@@ -76,7 +76,8 @@ TEST_CASE("every case on state, labels, selection and these issues passes") {
                               "filter-state-*",
                               "filter-gpu-selector-*",
                               "label-*",
-                              "evaluate-heads-*"}) {
+                              "evaluate-heads-*",
+                              "vllm-gpu-count-*"}) {
     CAPTURE(pattern);
     const auto summary = run_conformance({.folder = kCases, .only = pattern});
     REQUIRE_MESSAGE(summary, (summary ? "" : summary.error().message));

@@ -230,8 +230,31 @@ std::optional<std::string> backend_of(const Case& c) {
   return model.backend_resolved;
 }
 
+// Their switches, and what berth has in place of them: rules that the request accepts.
+constexpr std::array kSwitches = {
+    Named<std::array<std::string_view, 2>>{"GPUSTACK_SKIP_GPU_COUNT_CHECK",
+                                           {"uneven_selection", "world_size_mismatch"}},
+};
+
+bool is_on(std::string_view value) {
+  constexpr std::array kOn = {"1", "true", "yes", "on"};
+  return std::any_of(kOn.begin(), kOn.end(), [&](const char* on) { return equals_ignoring_case(value, on); });
+}
+
+Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
+  for (const auto& [name, value] : model.env) {
+    const auto at = std::find_if(kSwitches.begin(), kSwitches.end(), [&](const auto& s) { return s.theirs == name; });
+    if (at != kSwitches.end()) {
+      if (is_on(value)) request.accept.insert(request.accept.end(), at->ours.begin(), at->ours.end());
+      continue;
+    }
+    if (name.starts_with("GPUSTACK_")) return not_understood("model.env", name);
+    request.settings.env[name] = value;
+  }
+  return {};
+}
+
 Result<void> refuse_what_is_not_understood(const CaseModel& model) {
-  if (!model.env.empty()) return not_understood("model.env", model.env.begin()->first);
   if (model.extended_kv_cache) return not_understood("model.extended_kv_cache", model.extended_kv_cache->text);
   if (model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
@@ -286,6 +309,7 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.settings.cpu_offload = model.cpu_offloading.value_or(true);
   TRY(out.restriction, to_restriction(c));
   out.settings.flags = model.backend_parameters;
+  TRY_VOID(put_environment(model, out));
   return engines::canonical(catalog, std::move(out), {.name = "", .operator_right = true});
 }
 

@@ -31,6 +31,10 @@ std::string engine_id(const std::string& backend);
 /// The id that a case's worker has in the snapshot.
 std::string worker_id(std::int64_t id);
 
+/// A case about flags alone, with a fleet and a model that are large enough for whatever it asks, so that nothing but
+/// its flags and its selection decides. Errors: kInvalid about a selected device; kNotSupported on its runtime.
+Result<Case> with_room(Case c);
+
 /// What a runtime of the cases is to berth. Errors: kNotSupported.
 struct RuntimeRow {
   std::string_view runtime;

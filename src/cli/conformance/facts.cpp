@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "engines/world.h"
 
 namespace berth::cli::conformance {
 namespace {
@@ -188,6 +189,14 @@ bool selection_is_uneven(const Facts& f) {
          (selector->gpu_ids.size() % f.world.request.replicas != 0 || f.restriction().devices_per_replica.has_value());
 }
 
+bool ranks_are_others(const Facts& f) {
+  const auto& r = f.restriction();
+  if (f.engine == nullptr || !r.devices_per_replica) return false;
+  const auto world = engines::world_of(*f.engine, r, f.world.request.settings.flags);
+  return world && world->here() != *r.devices_per_replica && f.arg("ranks") == std::to_string(world->here()) &&
+         f.arg("each") == std::to_string(*r.devices_per_replica);
+}
+
 bool offload_is_off(const Facts& f) { return model_of(f.c).cpu_offloading == false; }
 
 bool needs_more(const Facts& f) {
@@ -256,6 +265,7 @@ constexpr std::array kChecks = {
     Check{"over_workers_short", groups_are_short, false},
     Check{"too_few_devices", has_fewer_devices},
     Check{"uneven_selection", selection_is_uneven},
+    Check{"world_size_mismatch", ranks_are_others},
     Check{"no_cpu_offload", offload_is_off},
     Check{"free_memory", device_is_short},
     Check{"memory_uncertain", device_is_short},

@@ -45,7 +45,15 @@ CaseResult run_facts_of(const Judge&, std::string_view json, const std::string& 
 constexpr std::array kKinds = {
     Kind{kKindSchedule, run_decided},
     Kind{kKindFilter, run_decided},
+    Kind{kKindCount, run_decided},
     Kind{kKindFacts, run_facts_of},
+};
+
+/// What is compared of a decision, by the kind of the case.
+constexpr std::array kDecided = {
+    std::pair{kKindSchedule, &Comparison::schedule},
+    std::pair{kKindFilter, &Comparison::filter},
+    std::pair{kKindCount, &Comparison::count},
 };
 
 }  // namespace
@@ -85,9 +93,16 @@ CaseResult Judge::run(std::string_view json) const {
 }
 
 CaseResult Judge::run(const Case& as_written) const {
-  const Case c = normalised(as_written);
-  if (c.kind != kKindSchedule && c.kind != kKindFilter)
-    return failed_case(c.id, fmt::format("kind \"{}\" is not run yet", printable(c.kind)));
+  const auto known =
+      std::find_if(kDecided.begin(), kDecided.end(), [&](const auto& kind) { return kind.first == as_written.kind; });
+  if (known == kDecided.end())
+    return failed_case(as_written.id, fmt::format("kind \"{}\" is not run yet", printable(as_written.kind)));
+  Case c = normalised(as_written);
+  if (c.kind == kKindCount) {
+    auto roomy = with_room(std::move(c));
+    if (!roomy) return failed_case(as_written.id, fmt::format("not understood: {}", roomy.error().message));
+    c = std::move(*roomy);
+  }
   auto world = to_world(c, catalog);
   if (!world) return failed_case(c.id, fmt::format("not understood: {}", world.error().message));
   const auto decision = placement::decide(world->snapshot, world->request, {}, world->catalog);
@@ -97,10 +112,7 @@ CaseResult Judge::run(const Case& as_written) const {
     const auto verification = placement::verify(world->snapshot, world->request, {}, world->catalog, plan);
     comparison.plan_holds(plan, verification);
   }
-  if (c.kind == kKindSchedule)
-    comparison.schedule();
-  else
-    comparison.filter();
+  (comparison.*known->second)();
   CaseResult result{.id = c.id,
                     .passed = false,
                     .compared = comparison.compared(),

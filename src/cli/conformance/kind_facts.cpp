@@ -79,7 +79,9 @@ Result<json::object> spelt(const json::object& part, const std::string& path) {
   return out;
 }
 
-std::string text_of(const std::optional<std::uint32_t>& value) { return value ? std::to_string(*value) : "null"; }
+std::string number_or_null(const std::optional<std::uint32_t>& value) {
+  return value ? std::to_string(*value) : "null";
+}
 
 void compare(const std::string& name, const std::string& expected, const fleet::ModelFacts& got, Findings& findings) {
   const auto at = std::find_if(kFacts.begin(), kFacts.end(), [&](const Fact& fact) { return fact.name == name; });
@@ -87,7 +89,7 @@ void compare(const std::string& name, const std::string& expected, const fleet::
     return findings.differs(fmt::format("expected.{} is not compared: no fact of berth's is called so", name));
   if (expected != "null" && !parse_u64(expected))
     return findings.differs(fmt::format("expected.{} is {}, which is not understood", name, printable(expected)));
-  const std::string is = text_of(got.*at->value);
+  const std::string is = number_or_null(got.*at->value);
   findings.check(is == expected, fmt::format("{}: expected {}, got {}", name, expected, is));
 }
 

@@ -102,7 +102,107 @@ std::vector<TurnedHeads> turned_heads(const json::object& heads) {
   return out;
 }
 
+// ---- gpu_count ----
+
+struct TurnedCount {
+  std::string what;
+  Case c;
+  std::uint32_t ranks = 1;     // what its flags make
+  std::uint32_t selected = 0;  // devices of a replica; 0: not told
+};
+
+void select(Case& c, std::uint32_t devices, std::uint32_t per_replica) {
+  CaseGpuSelector selector{.gpu_ids = {}, .gpus_per_replica = per_replica};
+  for (std::uint32_t i = 0; i < devices; ++i) selector.gpu_ids.push_back(fmt::format("w1:cuda:{}", i));
+  c.model->gpu_selector = std::move(selector);
+}
+
+/// The same sizes in every spelling, more and fewer of each, and other selections.
+std::vector<TurnedCount> turned_counts(const Case& original) {
+  struct Flags {
+    std::vector<std::string> flags;
+    std::uint32_t ranks;
+  };
+  const std::vector<Flags> all = {
+      {{"--tensor-parallel-size=8", "--data-parallel-size=2"}, 16},
+      {{"--tensor-parallel-size 8 --data-parallel-size 2"}, 16},
+      {{"-tp", "8", "-dp", "2"}, 16},
+      {{"--tensor-parallel-size=4", "--data-parallel-size=2"}, 8},
+      {{"--data-parallel-size=2", "--pipeline-parallel-size=2", "--tensor-parallel-size=2"}, 8},
+      {{"--tensor-parallel-size", "8"}, 8},
+      {{"-tp=8", "--data-parallel-size=2", "--data-parallel-size-local=1", "--headless"}, 8},
+      {{"--tensor-parallel-size=2"}, 2},
+  };
+  std::vector<TurnedCount> out;
+  for (const auto& flags : all)
+    for (const std::uint32_t selected : {0U, 2U, 8U, 16U}) {
+      Case c = original;
+      c.model->backend_parameters = flags.flags;
+      c.model->gpu_selector.reset();
+      if (selected > 0) select(c, std::max(selected, 8U), selected);
+      out.push_back({fmt::format("{} on {}", join(flags.flags, " "), selected), std::move(c), flags.ranks, selected});
+    }
+  return out;
+}
+
 }  // namespace
+
+TEST_CASE("each case of counts with other flags and selections gives the ranks of those flags") {
+  const auto judge = *Judge::embedded();
+  int rejected = 0;
+  for (const auto& text : texts_of(kKindCount)) {
+    const auto original = *read_case(text);
+    CAPTURE(original.id);
+    CHECK(judge.run(original).passed);
+    for (auto& [what, c, ranks, selected] : turned_counts(original)) {
+      CAPTURE(what);
+      // A size that is left open takes what the others leave: only more stages could.
+      const bool stages = what.find("pipeline") == std::string::npos;
+      const bool agrees = selected == 0 || (stages ? selected % ranks == 0 : selected == ranks);
+      c.expected = {};
+      c.expected.accepted = agrees;
+      if (agrees) {
+        c.expected.gpu_count = c.expected.gpus_per_replica = selected == 0 ? ranks : selected;
+      } else {
+        c.expected.reasons = wire::RawJson{fmt::format(
+            R"([{{"code":"gpu_count_mismatch_world_size","selected":{},"world_size":{}}}])", selected, ranks)};
+        ++rejected;
+      }
+      const auto result = judge.run(c);
+      CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+      CHECK(result.compared >= 3);
+      c.expected.accepted = !agrees;
+      CHECK_FALSE(judge.run(c).passed);
+      c.expected.accepted = agrees;
+      if (agrees)
+        ++*c.expected.gpu_count;
+      else
+        c.expected.reasons = wire::RawJson{R"([{"code":"gpu_count_mismatch_world_size","world_size":7}])"};
+      CHECK_FALSE(judge.run(c).passed);
+    }
+  }
+  CHECK(rejected > 0);
+}
+
+TEST_CASE("no variable lets a replica have more ranks than devices, and what is expected of that is compared") {
+  const auto judge = *Judge::embedded();
+  for (const auto& text : texts_of(kKindCount))
+    for (const auto* value : {"", "0", "1", "TRUE", "on"}) {
+      auto c = *read_case(text);
+      c.model->env["GPUSTACK_SKIP_GPU_COUNT_CHECK"] = value;
+      c.expected = {};
+      c.expected.bypass_active = false;
+      CHECK(judge.run(c).passed);
+      c.expected.bypass_active = true;
+      CHECK(join(judge.run(c).differences, "|").starts_with("bypass_active: expected true, got false"));
+      c.expected.feasible = true;
+      CHECK(join(judge.run(c).differences, "|").starts_with("expected.feasible is not compared"));
+    }
+  auto c = *read_case(texts_of(kKindCount).front());
+  c.model->env["GPUSTACK_SOMETHING"] = "1";
+  CHECK(join(judge.run(c).differences, "|") ==
+        "not understood: model.env is \"GPUSTACK_SOMETHING\", which is not understood");
+}
 
 TEST_CASE("each case of heads with one figure turned gives the turned facts") {
   int cases = 0, moved = 0;
