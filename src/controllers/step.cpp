@@ -43,6 +43,12 @@ Worth worth(const InstanceView& i) {
   return Worth::kNothing;
 }
 
+/// It serves the slower, the more of them.
+std::uint32_t layers_on_host(const InstanceView& i) {
+  const auto total = i.spec.plan.total_layers.value_or(0);
+  return total - std::min(total, i.spec.plan.offload_layers.value_or(total));
+}
+
 /// Past all checks that its worker makes before it starts an engine.
 bool has_started(const InstanceView& i) {
   return worth(i) != Worth::kNothing || (i.status.state == InstanceState::kFailed && !i.refused_at);
@@ -167,7 +173,8 @@ class Stepper {
     std::copy_if(
         r.live.begin(), r.live.end(), std::back_inserter(others), [](const auto* i) { return !i->refused_at; });
     std::sort(others.begin(), others.end(), [](const InstanceView* a, const InstanceView* b) {
-      return std::pair(worth(*a), b->spec.replica) < std::pair(worth(*b), a->spec.replica);
+      return std::tuple(worth(*a), layers_on_host(*b), b->spec.replica) <
+             std::tuple(worth(*b), layers_on_host(*a), a->spec.replica);
     });
     for (std::size_t n = 0; n < over; ++n)
       add(StopInstance{others[n]->id,
