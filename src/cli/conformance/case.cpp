@@ -33,7 +33,8 @@ Result<CaseHead> read_head(std::string_view json) {
 Result<Case> read_case(std::string_view json) {
   TRY(const auto head, read_head(json));
   TRY(const auto value, wire::parse_value(json));
-  if (head.kind != kKindSchedule && head.kind != kKindFilter && head.kind != kKindCount) {
+  constexpr std::array kKnown = {kKindSchedule, kKindFilter, kKindCount, kKindScore, kKindScaleDown};
+  if (std::find(kKnown.begin(), kKnown.end(), head.kind) == kKnown.end()) {
     Case out;
     out.schema = head.schema;
     out.id = head.id;

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/describe.h"
 #include "base/result.h"
+#include "cli/conformance/expected.h"
 #include "wire/json.h"
 
 namespace berth::cli::conformance {
@@ -63,8 +64,10 @@ DESCRIBE(CaseFleet, workers);
 struct CaseClaim {
   Bytes ram_bytes;
   std::map<std::string, Bytes> vram_bytes_by_gpu;  // by index
+  std::optional<std::uint32_t> offload_layers;
+  std::optional<std::uint32_t> total_layers;
 };
-DESCRIBE(CaseClaim, ram_bytes, vram_bytes_by_gpu);
+DESCRIBE(CaseClaim, ram_bytes, vram_bytes_by_gpu, offload_layers, total_layers);
 
 struct CaseSubordinate {
   std::int64_t worker_id = 0;
@@ -77,10 +80,11 @@ struct CaseInstance {
   std::int64_t model_id = 0;
   std::int64_t worker_id = 0;
   std::string state;
+  std::vector<int> gpu_indexes;
   std::optional<CaseClaim> claim;
   std::vector<CaseSubordinate> subordinates;
 };
-DESCRIBE(CaseInstance, id, model_id, worker_id, state, claim, subordinates);
+DESCRIBE(CaseInstance, id, model_id, worker_id, state, gpu_indexes, claim, subordinates);
 
 struct CaseGpuSelector {
   std::vector<std::string> gpu_ids;  // "worker:runtime:index"
@@ -198,123 +202,18 @@ struct CaseBackend {
 };
 DESCRIBE(CaseBackend, runtime, backend_version, supported);
 
-/// A reason with the numbers that are part of the fact. Other numbers are no part of berth's reasons yet: a case that
-/// has them is failed for them.
-struct CaseReason {
-  std::string code;
-  std::optional<std::string> worker;
-  std::optional<std::uint64_t> matched;
-  std::optional<std::uint64_t> of;
-  std::optional<std::string> missing;
-  std::optional<std::string> backend_version;
-  std::optional<std::uint64_t> selected;    // devices of one replica
-  std::optional<std::uint64_t> world_size;  // ranks that its flags make
-  std::optional<std::string> architecture;
+/// Workers that hold one of the model's files.
+struct CaseFiles {
+  std::string which;  // "main"
+  std::vector<std::int64_t> worker_ids;
 };
-DESCRIBE(CaseReason, code, worker, matched, of, missing, backend_version, selected, world_size, architecture);
+DESCRIBE(CaseFiles, which, worker_ids);
 
-/// What a placement takes on one worker.
-struct CaseShare {
-  std::optional<Bytes> ram_bytes;
-  std::optional<std::map<std::string, Bytes>> vram_bytes_by_gpu;  // by index
-  std::optional<std::uint32_t> offload_layers;
-  std::optional<std::uint32_t> total_layers;
-  std::optional<std::vector<std::uint32_t>> tensor_split;
-  std::optional<double> vram_utilization;
-  std::optional<bool> unified;
+/// A scorer of a chain. Its own scores, which the case has too, are what the chain's were made of.
+struct CaseScorer {
+  std::string scorer;
 };
-DESCRIBE(
-    CaseShare, ram_bytes, vram_bytes_by_gpu, offload_layers, total_layers, tensor_split, vram_utilization, unified);
-
-/// A further worker of a placement. `address` and `gpus_on_worker` say what the fleet says already.
-struct CaseFollower {
-  std::string worker;
-  std::optional<std::int64_t> worker_id;
-  std::optional<std::string> gpu_runtime;
-  std::optional<std::vector<int>> gpu_indexes;
-  std::optional<CaseShare> claim;
-  std::optional<std::string> address;
-  std::optional<std::uint32_t> gpus_on_worker;
-};
-DESCRIBE(CaseFollower, worker, worker_id, gpu_runtime, gpu_indexes, claim, address, gpus_on_worker);
-
-struct CasePlace {
-  std::string worker;
-  std::optional<std::int64_t> worker_id;
-  std::optional<std::string> gpu_runtime;
-  std::optional<std::vector<int>> gpu_indexes;
-  std::optional<CaseShare> claim;
-  std::optional<double> score;
-  std::optional<std::vector<CaseFollower>> subordinates;
-};
-DESCRIBE(CasePlace, worker, worker_id, gpu_runtime, gpu_indexes, claim, score, subordinates);
-
-/// The need as the scheduler sums it that the cases were recorded from.
-struct CaseEstimate {
-  std::optional<Bytes> vram_bytes;
-  std::optional<Bytes> ram_bytes;
-  std::optional<double> gpu_fraction;
-  std::optional<wire::RawJson> gpu_fraction_by_runtime;
-  std::optional<std::uint32_t> gpus_required;
-  std::optional<std::uint32_t> total_layers;
-};
-DESCRIBE(CaseEstimate, vram_bytes, ram_bytes, gpu_fraction, gpu_fraction_by_runtime, gpus_required, total_layers);
-
-/// Every key of the schema is here: another one is not understood, and fails the case.
-struct CaseExpected {
-  std::optional<bool> feasible;
-  bool overcommit_only = false;
-  std::optional<std::vector<std::vector<std::string>>> reasons_any_of_per_entry;
-  wire::RawJson choice{""};  // a CasePlace; "null": none is chosen; empty: not told
-  bool choice_from_mutated_fleet = false;
-  std::optional<CasePlace> choice_must_have;
-  std::vector<std::string> workers_never_used;
-  std::optional<std::vector<std::string>> passed;
-  std::optional<std::vector<std::string>> rejected;
-  std::optional<wire::RawJson> reasons;  // read as CaseReason where they are compared
-  std::optional<CaseEstimate> estimate;
-  std::optional<std::vector<wire::RawJson>> candidates;
-  // Kind "gpu_count".
-  std::optional<bool> accepted;
-  std::optional<std::uint32_t> gpus_per_replica;
-  std::optional<std::uint32_t> gpu_count;
-  std::optional<bool> bypass_active;
-  // Not compared yet.
-  std::optional<std::uint32_t> choice_index_by_score;
-  std::optional<std::uint32_t> choice_ties;
-  std::optional<wire::RawJson> requirement_as_reported;
-  std::optional<wire::RawJson> pipeline;
-  std::optional<std::string> rejected_at;
-  std::optional<wire::RawJson> scores_v0_6_0;
-  // About the case, not about the answer.
-  std::optional<std::string> asserted_by;
-  std::optional<std::string> choice_scope;
-};
-DESCRIBE(CaseExpected,
-         feasible,
-         overcommit_only,
-         reasons_any_of_per_entry,
-         choice,
-         choice_from_mutated_fleet,
-         choice_must_have,
-         workers_never_used,
-         passed,
-         rejected,
-         reasons,
-         estimate,
-         candidates,
-         accepted,
-         gpus_per_replica,
-         gpu_count,
-         bypass_active,
-         choice_index_by_score,
-         choice_ties,
-         requirement_as_reported,
-         pipeline,
-         rejected_at,
-         scores_v0_6_0,
-         asserted_by,
-         choice_scope);
+DESCRIBE(CaseScorer, scorer);
 
 struct Case {
   std::string schema;
@@ -327,9 +226,30 @@ struct Case {
   std::optional<CaseModel> model;
   std::optional<CaseFacts> model_facts;
   std::vector<CaseBackend> backend_catalog;
+  std::string scorer;                 // kind "score"
+  std::vector<CaseScorer> parts;      // of a chain
+  std::optional<double> max_score;    // what it gives at most
+  std::vector<CasePlace> candidates;  // what it scores
+  std::optional<std::vector<CaseFiles>> worker_files_ready;
   CaseExpected expected;
 };
-DESCRIBE(Case, schema, id, area, kind, filter, fleet, instances, model, model_facts, backend_catalog, expected);
+DESCRIBE(Case,
+         schema,
+         id,
+         area,
+         kind,
+         filter,
+         fleet,
+         instances,
+         model,
+         model_facts,
+         backend_catalog,
+         scorer,
+         parts,
+         max_score,
+         candidates,
+         worker_files_ready,
+         expected);
 
 /// The model of a case that was converted: conversion refuses one without.
 inline const CaseModel& model_of(const Case& c) {
@@ -346,6 +266,8 @@ constexpr std::string_view kCaseSchema = "sched-case/1";
 constexpr std::string_view kKindSchedule = "schedule";
 constexpr std::string_view kKindFilter = "filter";
 constexpr std::string_view kKindCount = "gpu_count";
+constexpr std::string_view kKindScore = "score";
+constexpr std::string_view kKindScaleDown = "scale_down_score";
 
 /// What every case begins with.
 struct CaseHead {

@@ -50,6 +50,7 @@ void Comparison::not_compared() {
       {!counted && e.gpus_per_replica, "gpus_per_replica", kOther},
       {!counted && e.gpu_count, "gpu_count", kOther},
       {!counted && e.bypass_active, "bypass_active", kOther},
+      {e.scores.has_value(), "scores", kOther},
   };
   for (const auto& key : keys)
     if (key.told) differs(fmt::format("expected.{} is not compared: {}", key.name, key.why));

@@ -6,42 +6,12 @@
 #include <set>
 
 #include "base/text.h"
+#include "cli/conformance/names.h"
 #include "engines/request.h"
 
 namespace berth::cli::conformance {
 namespace {
 
-Error not_understood(std::string_view key, std::string_view value) {
-  return fail(Code::kNotSupported, fmt::format("{} is \"{}\", which is not understood", key, printable(value)));
-}
-
-template <class T>
-struct Named {
-  std::string_view theirs;
-  T ours;
-};
-
-template <class Table>
-auto look_up(const Table& table, std::string_view name, std::string_view key) -> Result<decltype(table.front().ours)> {
-  const auto at = std::find_if(table.begin(), table.end(), [&](const auto& row) { return row.theirs == name; });
-  if (at == table.end()) return not_understood(key, name);
-  return at->ours;
-}
-
-constexpr std::array kStates = {
-    Named<fleet::WorkerState>{"ready", fleet::WorkerState::kReady},
-    Named<fleet::WorkerState>{"running", fleet::WorkerState::kReady},  // the word of old recordings
-    Named<fleet::WorkerState>{"not_ready", fleet::WorkerState::kNotReady},
-    Named<fleet::WorkerState>{"unreachable", fleet::WorkerState::kUnreachable},
-    Named<fleet::WorkerState>{"pending", fleet::WorkerState::kPending},
-    // On the way up, and nothing is placed before it is ready.
-    Named<fleet::WorkerState>{"provisioning", fleet::WorkerState::kPending},
-    Named<fleet::WorkerState>{"initializing", fleet::WorkerState::kPending},
-    // On the way down or out of order.
-    Named<fleet::WorkerState>{"maintenance", fleet::WorkerState::kNotReady},
-    Named<fleet::WorkerState>{"deleting", fleet::WorkerState::kNotReady},
-    Named<fleet::WorkerState>{"error", fleet::WorkerState::kNotReady},
-};
 constexpr std::array kEngines = {
     Named<std::string_view>{"vLLM", "vllm"},
     Named<std::string_view>{"llama-box", "llama.cpp"},  // a llama.cpp server of GPUStack's
@@ -67,121 +37,6 @@ constexpr std::array kSources = {
     Named<std::string_view>{"model_scope", "modelscope"},
     Named<std::string_view>{"local_path", "local"},
 };
-constexpr std::array kInstanceStates = {
-    Named<bool>{"running", true},
-    Named<bool>{"pending", false},  // holds its claim, not yet its memory
-    Named<bool>{"analyzing", false},
-    Named<bool>{"scheduled", false},
-    Named<bool>{"initializing", false},
-    Named<bool>{"downloading", false},
-    Named<bool>{"starting", false},
-    // Not known to run, but the claim counts until the instance is gone.
-    Named<bool>{"error", false},
-    Named<bool>{"unreachable", false},
-};
-
-std::string device_id(std::string_view runtime, int index) { return fmt::format("{}:{}", runtime, index); }
-
-Result<fleet::Worker> to_worker(const CaseWorker& w) {
-  if (w.name.empty()) return invalid("a worker has no name");
-  if (w.memory.total_bytes.value == 0) return invalid(fmt::format("worker {}: memory.total_bytes is absent", w.name));
-  fleet::Worker out;
-  out.id = worker_id(w.id);
-  out.name = w.name;
-  out.cluster = w.cluster_id ? std::to_string(*w.cluster_id) : "default";
-  out.os = w.os.value_or("");
-  out.arch = w.arch.value_or("");
-  TRY(out.state, worker_state(w.state));
-  out.labels = w.labels;
-  out.memory_total_bytes = w.memory.total_bytes;
-  out.reserved_memory_bytes = w.reserved.ram_bytes;
-  out.reserved_device_memory_bytes = w.reserved.vram_bytes;
-  for (const auto& gpu : w.gpus) {
-    TRY(const auto runtime, runtime_row(gpu.runtime));
-    if (gpu.memory.total_bytes.value == 0)
-      return invalid(fmt::format("worker {}: gpu {} has no memory.total_bytes", w.name, gpu.index));
-    fleet::Device device;
-    device.id = device_id(gpu.runtime, gpu.index);
-    device.index = gpu.index;
-    device.name = gpu.name;
-    device.vendor = gpu.vendor;
-    device.framework = runtime.framework;
-    device.runtime_version = gpu.runtime_version;
-    device.driver_version = gpu.driver_version;
-    device.compute_capability = gpu.compute_capability;
-    device.memory_total_bytes = gpu.memory.total_bytes;  // used_bytes is telemetry, and no part of the answer there
-    device.unified_memory = gpu.memory.unified;
-    out.devices.push_back(std::move(device));
-  }
-  return out;
-}
-
-Result<fleet::Claim> to_claim(const CaseClaim& claim, const CaseWorker& worker) {
-  fleet::Claim out;
-  out.worker = worker_id(worker.id);
-  out.memory_bytes = claim.ram_bytes;
-  for (const auto& [index, bytes] : claim.vram_bytes_by_gpu) {
-    const auto at = std::find_if(
-        worker.gpus.begin(), worker.gpus.end(), [&](const CaseGpu& gpu) { return std::to_string(gpu.index) == index; });
-    // A claim on a device that is gone holds nothing of the others.
-    if (at != worker.gpus.end()) out.devices.push_back({device_id(at->runtime, at->index), bytes});
-  }
-  return out;
-}
-
-Result<void> add_claim(std::map<std::int64_t, std::vector<fleet::Occupant>>& by_worker,
-                       const Case& c,
-                       const CaseInstance& instance,
-                       std::int64_t worker,
-                       const CaseClaim& claim) {
-  const auto at =
-      std::find_if(c.fleet.workers.begin(), c.fleet.workers.end(), [&](const CaseWorker& w) { return w.id == worker; });
-  if (at == c.fleet.workers.end()) return {};  // its worker is not in this fleet: it holds nothing here
-  fleet::Occupant o;
-  o.id = fmt::format("{}", instance.id);
-  o.deployment = fmt::format("model-{}", instance.model_id);
-  TRY(o.running, look_up(kInstanceStates, instance.state, "instances[].state"));
-  TRY(o.claim, to_claim(claim, *at));
-  by_worker[worker].push_back(std::move(o));
-  return {};
-}
-
-Result<std::map<std::int64_t, std::vector<fleet::Occupant>>> to_occupants(const Case& c) {
-  std::map<std::int64_t, std::vector<fleet::Occupant>> out;
-  for (const auto& instance : c.instances) {
-    if (instance.claim) TRY_VOID(add_claim(out, c, instance, instance.worker_id, *instance.claim));
-    for (const auto& sub : instance.subordinates)
-      if (sub.claim) TRY_VOID(add_claim(out, c, instance, sub.worker_id, *sub.claim));
-  }
-  return out;
-}
-
-// What a case does not tell of a worker is not carried, whatever it tells of another.
-const std::set<std::string>& not_carried() {
-  static const std::set<std::string> kInputs = {"engines",
-                                                "disk",
-                                                "health",
-                                                "interconnect",
-                                                "files",
-                                                "os",
-                                                "arch",
-                                                "runtime_version",
-                                                "driver_version",
-                                                "compute_capability"};
-  return kInputs;
-}
-
-Result<fleet::FleetSnapshot> to_snapshot(const Case& c) {
-  TRY(auto occupants, to_occupants(c));
-  std::vector<fleet::FleetSnapshot::Entry> entries;
-  for (const auto& w : c.fleet.workers) {
-    TRY(auto worker, to_worker(w));
-    TRY(auto entry, fleet::make_entry(std::move(worker), std::move(occupants[w.id])));
-    entries.push_back(std::move(entry));
-  }
-  return fleet::FleetSnapshot::build(std::move(entries), not_carried());
-}
-
 fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
   fleet::ModelFacts out;
   out.name = model.repo;
@@ -226,7 +81,7 @@ Result<std::string> to_task(const std::vector<std::string>& categories) {
 // The backend in force: what was asked for; a placement is told of the one that GPUStack settled on, too.
 std::optional<std::string> backend_of(const Case& c) {
   const auto& model = model_of(c);
-  if (model.backend_requested || c.kind != kKindSchedule) return model.backend_requested;
+  if (model.backend_requested || c.kind == kKindFilter) return model.backend_requested;
   return model.backend_resolved;
 }
 
@@ -288,7 +143,7 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   if (!model.lora_adapters.empty() && !weighed)
     return not_understood("model.lora_adapters", model.lora_adapters.front().text);
   fleet::Request out;
-  out.deployment = model.name;
+  out.deployment = model.id ? deployment_id(*model.id) : model.name;
   out.model = model.name;
   TRY(out.task, to_task(model.categories));
   TRY(const auto kind, look_up(kSources, model.source, "model.source"));
@@ -315,14 +170,6 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
 
 }  // namespace
 
-std::string worker_id(std::int64_t id) { return fmt::format("worker-{:06}", id); }
-
-Result<fleet::WorkerState> worker_state(std::string_view state) {
-  auto known = look_up(kStates, to_lower(state), "fleet.workers[].state");
-  if (!known) return not_understood("fleet.workers[].state", state);
-  return known;
-}
-
 std::string engine_id(const std::string& backend) {
   const auto at = std::find_if(
       kEngines.begin(), kEngines.end(), [&](const auto& row) { return equals_ignoring_case(row.theirs, backend); });
@@ -346,8 +193,8 @@ Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded) {
   else if (c.model->backend_resolved)
     engine = engine_id(*c.model->backend_resolved);
   TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
-  TRY(world.snapshot, to_snapshot(c));
   TRY(world.request, to_request(c, world.catalog));
+  TRY(world.snapshot, to_snapshot(c, world.request.source));
   return world;
 }
 

@@ -3,6 +3,7 @@
 
 #include "cli/conformance/case.h"
 #include "engines/catalog.h"
+#include "fleet/objects.h"
 #include "fleet/request.h"
 #include "fleet/snapshot.h"
 
@@ -28,8 +29,13 @@ Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds
 Result<std::string> device_ref(const std::string& gpu_id);
 /// How berth's catalog calls the engine; a name that is not in the table stays as it is.
 std::string engine_id(const std::string& backend);
-/// The id that a case's worker has in the snapshot.
+/// The ids that a case's worker, its device and a model's deployment have in the snapshot.
 std::string worker_id(std::int64_t id);
+std::string device_id(std::string_view runtime, int index);
+std::string deployment_id(std::int64_t model);
+/// Workers with what runs on them, and with the files of the model's source that the case tells of. Errors: as
+/// to_world.
+Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::ModelSource& source);
 
 /// A case about flags alone, with a fleet and a model that are large enough for whatever it asks, so that nothing but
 /// its flags and its selection decides. Errors: kInvalid about a selected device; kNotSupported on its runtime.
@@ -42,6 +48,8 @@ struct RuntimeRow {
   std::string_view framework;
 };
 Result<RuntimeRow> runtime_row(std::string_view runtime);
+/// Errors: kNotSupported.
+Result<fleet::InstanceState> instance_state(std::string_view state);
 /// Errors: kNotSupported.
 Result<fleet::WorkerState> worker_state(std::string_view state);
 

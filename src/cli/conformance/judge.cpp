@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/conformance/compare.h"
 #include "cli/conformance/kind_facts.h"
+#include "cli/conformance/kind_score.h"
 #include "placement/decide.h"
 #include "wire/catalog.h"
 #include "wire/json.h"
@@ -46,6 +47,8 @@ constexpr std::array kKinds = {
     Kind{kKindSchedule, run_decided},
     Kind{kKindFilter, run_decided},
     Kind{kKindCount, run_decided},
+    Kind{kKindScore, run_decided},
+    Kind{kKindScaleDown, run_decided},
     Kind{kKindFacts, run_facts_of},
 };
 
@@ -93,6 +96,8 @@ CaseResult Judge::run(std::string_view json) const {
 }
 
 CaseResult Judge::run(const Case& as_written) const {
+  if (as_written.kind == kKindScore) return run_score(normalised(as_written), catalog);
+  if (as_written.kind == kKindScaleDown) return run_scale_down(normalised(as_written), catalog);
   const auto known =
       std::find_if(kDecided.begin(), kDecided.end(), [&](const auto& kind) { return kind.first == as_written.kind; });
   if (known == kDecided.end())
