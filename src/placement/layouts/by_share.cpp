@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 #include "placement/layouts/ranks.h"
 
@@ -57,7 +58,7 @@ void add_unknown(const LayoutInput& input,
 
 /// A shortfall is only told by a judgement, and only the nearest one.
 bool worth_telling(const LayoutInput& input, Bytes missing, const LayoutAnswer& answer) {
-  return input.purpose == Purpose::kJudge &&
+  return input.purpose == Purpose::kJudge && (answer.near.cut == nullptr || missing < answer.near.missing) &&
          std::none_of(answer.shortfalls.begin(), answer.shortfalls.end(), [&](const Shortfall& known) {
            return known.missing <= missing;
          });
@@ -86,24 +87,20 @@ const Cut::Taken& taken_of(const LayoutInput& input, Cut& cut, Bytes total) {
   return cut.taken.emplace_back(fresh);
 }
 
-void add_ranks(const LayoutInput& input,
-               Cut& cut,
-               std::span<const std::uint16_t> positions,
-               std::string_view layout,
-               LayoutAnswer& answer) {
+/// The claims of one rank on each of these devices: a candidate, or the shortfall.
+void lay_out(const LayoutInput& input,
+             Cut& cut,
+             std::span<const std::uint16_t> positions,
+             std::string_view layout,
+             LayoutAnswer& answer) {
   const Shape& shape = cut.shape;
   const Cut::Taken taken = taken_of(input, cut, input.entry.worker.devices[positions.front()].memory_total_bytes);
   const auto* rank = taken.rank;
-  if (rank == nullptr) return add_unknown(input, shape, positions, layout, answer);
-  if (taken.below_need) return add_below_need(input, positions.front(), taken, answer);
-  const Bytes claim = taken.claim;
-  const Bytes missing = claim.minus_or_zero(least_of(input, positions));
-  if (missing.value > 0 && !worth_telling(input, missing, answer)) return;
   Candidate c = make_candidate(input, layout);
   c.shape = shape;
   const Interval host = rank->host_for(shape.ranks());
   c.memory_claim = input.uncertain ? host.expected : host.high;
-  c.claims.assign(positions.size(), claim);
+  c.claims.assign(positions.size(), taken.claim);
   c.utilization = taken.utilization;
   c.positions.assign(positions.begin(), positions.end());
   std::sort(c.positions.begin(), c.positions.end());
@@ -123,6 +120,36 @@ void add_ranks(const LayoutInput& input,
     }
   }
   answer.shortfalls.push_back(std::move(shortfall));
+}
+
+void add_ranks(const LayoutInput& input,
+               Cut& cut,
+               std::span<const std::uint16_t> positions,
+               std::string_view layout,
+               LayoutAnswer& answer) {
+  const Shape& shape = cut.shape;
+  const Cut::Taken taken = taken_of(input, cut, input.entry.worker.devices[positions.front()].memory_total_bytes);
+  const auto* rank = taken.rank;
+  if (rank == nullptr) return add_unknown(input, shape, positions, layout, answer);
+  if (taken.below_need) return add_below_need(input, positions.front(), taken, answer);
+  const Bytes claim = taken.claim;
+  const Bytes missing = claim.minus_or_zero(least_of(input, positions));
+  if (missing.value > 0) {
+    if (!worth_telling(input, missing, answer)) return;
+    answer.near.cut = &cut;
+    answer.near.positions.assign(positions.begin(), positions.end());
+    answer.near.layout = layout;
+    answer.near.missing = missing;
+    return;
+  }
+  lay_out(input, cut, positions, layout, answer);
+}
+
+/// Puts the nearest miss in words, unless something nearer is known.
+void tell_nearest(const LayoutInput& input, LayoutAnswer& answer) {
+  const NearMiss near = std::exchange(answer.near, {});
+  if (near.cut != nullptr && answer.candidates.empty() && worth_telling(input, near.missing, answer))
+    lay_out(input, *near.cut, near.positions, near.layout, answer);
 }
 
 /// All shapes of `ranks` ranks on the first devices of a group; `stages`: those with pipeline stages or copies, else
@@ -164,7 +191,8 @@ void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
     const std::size_t before = answer.shortfalls.size(), known = answer.candidates.size();
     for (const auto position : group) {
       add_ranks(input, single, std::span(&position, 1), "single_device", answer);
-      if (answer.shortfalls.size() > before) break;  // sorted by size: smaller devices are no better
+      if (answer.shortfalls.size() > before || answer.near.cut != nullptr)
+        break;  // sorted by size: smaller devices are no better
       if (input.purpose != Purpose::kAll) break;
     }
     if (answer.candidates.size() == known || input.purpose == Purpose::kAll || input.purpose == Purpose::kAny) continue;
@@ -174,6 +202,7 @@ void layout_one_rank(const LayoutInput& input, LayoutAnswer& answer) {
     while (holding < group.size() && input.ledger.devices[group[holding]] >= c.claims.front()) ++holding;
     c.positions.front() = best_device(input, group, holding);
   }
+  tell_nearest(input, answer);
 }
 
 void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
@@ -195,6 +224,7 @@ void layout_tensor_parallel(const LayoutInput& input, LayoutAnswer& answer) {
       if (add_shapes(input, sizes, n, group, false, answer)) break;
     }
   }
+  tell_nearest(input, answer);
 }
 
 void layout_pipeline_parallel(const LayoutInput& input, LayoutAnswer& answer) {
@@ -208,6 +238,7 @@ void layout_pipeline_parallel(const LayoutInput& input, LayoutAnswer& answer) {
     for (std::uint32_t n = fixed.value_or(2); n <= fixed.value_or(most); ++n)
       if (add_shapes(input, sizes, n, group, true, answer)) break;
   }
+  tell_nearest(input, answer);
 }
 
 }  // namespace berth::placement

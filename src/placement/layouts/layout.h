@@ -97,9 +97,18 @@ struct Shortfall {
 /// The outcome with layout, place and expected bytes in words.
 RuleOutcome worded(Shortfall shortfall, const WorkerEntry& entry);
 
+/// A cut of a replica that some device has too little for: what of it is nearest is put in words at the end.
+struct NearMiss {
+  Estimates::Cut* cut = nullptr;  // null: there is none
+  Few<std::uint16_t> positions;
+  std::string_view layout{};
+  Bytes missing;
+};
+
 struct LayoutAnswer {
   std::vector<Candidate> candidates;
   std::vector<Shortfall> shortfalls;
+  NearMiss near;
 };
 
 using LayoutStrategy = void (*)(const LayoutInput& input, LayoutAnswer& answer);

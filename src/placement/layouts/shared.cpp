@@ -101,8 +101,14 @@ RuleOutcome worded(Shortfall shortfall, const WorkerEntry& entry) {
 }
 
 Candidate make_candidate(const LayoutInput& input, std::string_view layout) {
-  LayoutAnswer answer;
-  return std::move(add_candidate(input, layout, answer));
+  Candidate c;
+  c.option = &input.option;
+  c.entry = &input.entry;
+  c.type = &input.type;
+  c.chain = &input.chain;
+  c.layout = layout;
+  c.uncertain = input.uncertain;
+  return c;
 }
 
 Candidate& add_candidate(const LayoutInput& input, std::string_view layout, LayoutAnswer& answer) {
