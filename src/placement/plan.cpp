@@ -71,9 +71,11 @@ void set_share(fleet::Plan& plan, const Policy& policy, const Candidate& c) {
   plan.settings.utilization = c.utilization;
   const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   if (rank == nullptr || rank->kv_bytes_per_token.value == 0) return;
-  plan.kv_tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
-  if (!c.option->sequences_open || plan.settings.context.value_or(0) == 0) return;
-  const std::uint64_t held = *plan.kv_tokens / *plan.settings.context;
+  const std::uint64_t tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
+  plan.kv_tokens = tokens;
+  const std::uint32_t context = plan.settings.context.value_or(0);
+  if (!c.option->sequences_open || context == 0) return;
+  const std::uint64_t held = tokens / context;
   plan.settings.sequences =
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(held, 1, std::max(1U, policy.default_sequences)));
 }

@@ -92,11 +92,12 @@ CaseResult run_scale_down(const Case& as_written, const engines::EngineCatalog& 
   };
   const auto c = with_room(as_written);
   if (!c) return strange(c.error());
-  if (!c->expected.scores) return failed_case(c->id, "nothing in it could be compared");
+  const auto& told = (*c).expected.scores;
+  if (!told) return failed_case(c->id, "nothing in it could be compared");
   const auto world = to_world(*c, embedded);
   if (!world) return strange(world.error());
-  const auto list = wire::from_json<InstanceScores>(fmt::format("{{\"scores\":{}}}", c->expected.scores->text),
-                                                    wire::Strictness::kStrict);
+  const auto list =
+      wire::from_json<InstanceScores>(fmt::format("{{\"scores\":{}}}", told->text), wire::Strictness::kStrict);
   if (!list) return strange(list.error());
   const auto order = leaving(*c, *world);
   if (!order) return strange(order.error());

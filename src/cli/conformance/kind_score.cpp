@@ -171,11 +171,13 @@ void compare_files(const Case& c,
                    const std::vector<double>& scores,
                    const std::vector<Ranked>& got,
                    Findings& findings) {
-  const auto whole = world.request.facts->weight_bytes.value_or(Bytes()).value;
+  const auto& facts = world.request.facts;
+  const std::uint64_t whole = facts ? facts->weight_bytes.value_or(Bytes()).value : 0;
+  const double ceiling = c.max_score.value_or(0);
   for (std::size_t i = 0; i < got.size(); ++i) {
     const std::uint64_t workers = 1 + c.candidates[i].subordinates.value_or(std::vector<CaseFollower>()).size();
     const auto share = [&](bool all, bool none) { return all ? "all" : none ? "none" : "some"; };
-    const std::string_view wanted = share(score_order(scores[i], *c.max_score) == 0, scores[i] <= kTolerance);
+    const std::string_view wanted = share(score_order(scores[i], ceiling) == 0, scores[i] <= kTolerance);
     const std::string_view is = share(got[i].bytes_to_fetch == 0, got[i].bytes_to_fetch >= whole * workers);
     findings.check(
         wanted == is,
@@ -194,11 +196,11 @@ bool same_score(double a, double b) { return std::abs(a - b) <= kTolerance * std
 CaseResult run_score(const Case& as_written, const engines::EngineCatalog& embedded) {
   const auto c = with_room(with_followers(as_written));
   if (!c) return not_understood_case(as_written, c.error());
-  if (!c->expected.scores) return failed_case(c->id, "nothing in it could be compared");
+  const auto& told = (*c).expected.scores;
+  if (!told) return failed_case(c->id, "nothing in it could be compared");
   const auto world = to_world(*c, embedded);
   if (!world) return not_understood_case(*c, world.error());
-  const auto list =
-      wire::from_json<ScoreList>(fmt::format("{{\"scores\":{}}}", c->expected.scores->text), wire::Strictness::kStrict);
+  const auto list = wire::from_json<ScoreList>(fmt::format("{{\"scores\":{}}}", told->text), wire::Strictness::kStrict);
   if (!list) return not_understood_case(*c, list.error());
   if (list->scores.size() != c->candidates.size())
     return failed_case(c->id,

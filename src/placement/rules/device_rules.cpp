@@ -126,8 +126,9 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
   auto outcome = compare_capability(
       in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", *least}});
   if (outcome.outcome != Outcome::kPass) return outcome;
+  const std::string has = device->compute_capability.value_or("");
   state.rows = keep(state.rows, [&](const SupportRow& row) {
-    return engines::compare_versions(*device->compute_capability, *row.capability_min) >= 0;
+    return engines::compare_versions(has, row.capability_min.value_or("")) >= 0;
   });
   return type_needs(in, *device);
 }
