@@ -8,7 +8,7 @@ namespace berth::testing {
 /// Under a sanitizer, unoptimised, code is some twenty times as slow: there a repeated test makes one round in this
 /// many. Every round runs in the release build.
 #ifdef BERTH_SANITIZED
-constexpr std::uint64_t kOneRoundIn = 10;
+constexpr std::uint64_t kOneRoundIn = 20;
 #else
 constexpr std::uint64_t kOneRoundIn = 1;
 #endif

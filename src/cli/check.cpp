@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/explain.h"
 #include "cli/inputs.h"
 #include "cli/models.h"
 #include "cli/output.h"
@@ -21,7 +22,7 @@ namespace berth::cli {
 namespace {
 
 struct CheckFlags {
-  std::string fleet, deployment, scenario, model;
+  std::string fleet, deployment, scenario, model, explain;
   std::vector<std::string> profiles;
   std::string output = "text", policy = "berth", language = "en";
   bool metadata_only = false, verbose = false;
@@ -33,6 +34,7 @@ struct CheckFlags {
     a.option("-f,--deployment", deployment, "Deployment file");
     a.option("--profile", profiles, "One more worker of the fleet, from its file; may be repeated");
     a.option("--scenario", scenario, "Scenario file: decide it and compare with what it expects");
+    a.option("--explain", explain, "WORKER/DEVICE: what it has, who holds it, and the answer for it alone");
     a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");
     a.choice("--policy", policy, {"berth", "gpustack"}, "Rules of the house");
     a.choice("--lang", language, {"en", "zh"}, "Language of the sentences");
@@ -48,6 +50,7 @@ struct CheckFlags {
     if (!scenario.empty() && (offline() || !deployment.empty() || !model.empty()))
       return invalid(
           "--scenario brings its own fleet and request: leave out --fleet, --profile, --deployment and MODEL");
+    if (!scenario.empty() && !explain.empty()) return invalid("--explain is about one question: leave out --scenario");
     if (!deployment.empty() && !model.empty()) return invalid("give --deployment or MODEL, not both");
     if (scenario.empty() && deployment.empty() && model.empty())
       return invalid("nothing to check: give --deployment FILE, a MODEL, or --scenario FILE");
@@ -113,6 +116,32 @@ int print(const Context& context, const CheckFlags& flags, const Answer& answer)
   return exit_code(d);
 }
 
+/// One device in full.
+int explain_device(const Context& context, const CheckFlags& flags, const fleet::Request& request) {
+  auto sums = [&]() -> Result<DeviceSums> {
+    if (!flags.offline()) {
+      TRY(const auto server, Server::find(context, flags.server));
+      return sums_of(server, flags.explain);
+    }
+    TRY(const auto file, load_fleet(flags.fleet, flags.profiles));
+    TRY(const auto snapshot, wire::to_snapshot(file));
+    return sums_of(snapshot, flags.explain);
+  }();
+  if (!sums) return context.failed(sums.error());
+  auto answer = ask(context, flags, for_device(request, sums->worker + "/" + sums->device));
+  if (!answer) return context.failed(answer.error());
+  if (flags.output == "text") {
+    context.out(render(context.terminal, *sums, flags.render().language));
+    return print(context, flags, *answer);
+  }
+  const int status = exit_code(answer->answer.decision);
+  const ExplainedAnswer all{std::move(*sums), std::move(answer->answer.decision), std::move(answer->answer.fixes)};
+  const auto text = formatted(wire::to_json(all), flags.output);
+  if (!text) return context.failed(text.error());
+  context.out(*text);
+  return status;
+}
+
 int check_scenario(const Context& context, const CheckFlags& flags) {
   const auto result = run_scenario_file(flags.scenario);
   if (!result) return context.failed(result.error());
@@ -156,7 +185,8 @@ int check_command(Context& context, const std::vector<std::string>& args) {
                       {"berth check --fleet fleet.yaml --deployment model.yaml",
                        "berth check qwen3-32b --fleet fleet.yaml       a model by name; `berth search` lists them",
                        "berth check ./model.gguf --profile mac.yaml",
-                       "berth check --deployment model.yaml            asks the running server"});
+                       "berth check --deployment model.yaml            asks the running server",
+                       "berth check qwen3-32b --explain gpu-01/cuda:0  one device in full"});
   flags.declare(arguments);
   const auto help = arguments.parse(args);
   if (!help) return context.misused(help.error());
@@ -168,6 +198,7 @@ int check_command(Context& context, const std::vector<std::string>& args) {
   if (!flags.scenario.empty()) return check_scenario(context, flags);
   const auto request = request_of(flags);
   if (!request) return context.failed(request.error());
+  if (!flags.explain.empty()) return explain_device(context, flags, *request);
   const auto answer = ask(context, flags, *request);
   if (!answer) return context.failed(answer.error());
   return print(context, flags, *answer);

@@ -256,3 +256,32 @@ TEST_CASE("every verdict has its exit status") {
   CHECK(status(fleet::Verdict::kDoesNotFit, 0) == 8);
   CHECK(status(fleet::Verdict::kDoesNotFit, 1) == 11);
 }
+
+TEST_CASE("a device is explained: its sums, who holds it, and the answer for it alone") {
+  const Scratch scratch;
+  const std::string fleet = scratch.write(
+      "fleet.yaml",
+      "workers:\n"
+      "  - {name: w1, os: linux, arch: amd64, memory_total_bytes: 64 GiB, reserved_device_memory_bytes: 1 GiB,\n"
+      "     devices: [{id: gpu-0, name: Card, vendor: nvidia, framework: cuda, runtime_version: \"12.8\",\n"
+      "                driver_version: \"570.1\", compute_capability: \"8.9\", memory_total_bytes: 24 GiB}]}\n"
+      "occupants:\n"
+      "  w1: [{kind: instance, id: chat-0, deployment: chat, running: true,\n"
+      "        claim: {devices: [{device: gpu-0, bytes: 8 GiB}]}}]\n");
+  const auto explain = [&](const std::string& device, const std::string& form = "text") {
+    return invoke({"check", "qwen3-0.6b", "--fleet", fleet, "--explain", device, "-o", form});
+  };
+  const auto got = explain("w1/gpu-0");
+  CHECK_MESSAGE(got.status == kExitOk, got.err);
+  CHECK(holds(got.out, "w1/gpu-0: Card\n"));
+  CHECK(holds(got.out, "- claimed          8.00 GiB"));
+  CHECK(holds(got.out, "= allocatable     15.00 GiB"));
+  CHECK(holds(got.out, "chat-0 (of chat): claims 8.00 GiB"));
+  CHECK(holds(got.out, "gpu-0: claim "));
+  const auto json = explain("w1/gpu-0", "json");
+  CHECK(holds(json.out, "\"allocatable\": 16106127360"));
+  const auto wrong = explain("w1/gpu-1");
+  CHECK(wrong.status == kExitError);
+  CHECK(holds(wrong.err,
+              "--explain names \"w1/gpu-1\", which this fleet does not have; did you mean w1/gpu-0?; it has w1/gpu-0"));
+}

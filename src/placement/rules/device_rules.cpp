@@ -124,7 +124,7 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
     if (!least || engines::compare_versions(*row->capability_min, *least) < 0) least = row->capability_min;
   }
   auto outcome = compare_capability(
-      in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", *least}});
+      in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", least.value_or("")}});
   if (outcome.outcome != Outcome::kPass) return outcome;
   const std::string has = device->compute_capability.value_or("");
   state.rows = keep(state.rows, [&](const SupportRow& row) {
