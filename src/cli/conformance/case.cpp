@@ -33,7 +33,7 @@ Result<CaseHead> read_head(std::string_view json) {
 Result<Case> read_case(std::string_view json) {
   TRY(const auto head, read_head(json));
   TRY(const auto value, wire::parse_value(json));
-  constexpr std::array kKnown = {kKindSchedule, kKindFilter, kKindCount, kKindScore, kKindScaleDown};
+  constexpr std::array kKnown = {kKindSchedule, kKindFilter, kKindCount, kKindEvaluate, kKindScore, kKindScaleDown};
   if (std::find(kKnown.begin(), kKnown.end(), head.kind) == kKnown.end()) {
     Case out;
     out.schema = head.schema;

@@ -226,6 +226,7 @@ struct Case {
   std::optional<CaseModel> model;
   std::optional<CaseFacts> model_facts;
   std::vector<CaseBackend> backend_catalog;
+  std::string step;                   // kind "evaluate": which of the other scheduler's
   std::string scorer;                 // kind "score"
   std::vector<CaseScorer> parts;      // of a chain
   std::optional<double> max_score;    // what it gives at most
@@ -244,6 +245,7 @@ DESCRIBE(Case,
          model,
          model_facts,
          backend_catalog,
+         step,
          scorer,
          parts,
          max_score,
@@ -266,6 +268,7 @@ constexpr std::string_view kCaseSchema = "sched-case/1";
 constexpr std::string_view kKindSchedule = "schedule";
 constexpr std::string_view kKindFilter = "filter";
 constexpr std::string_view kKindCount = "gpu_count";
+constexpr std::string_view kKindEvaluate = "evaluate";
 constexpr std::string_view kKindScore = "score";
 constexpr std::string_view kKindScaleDown = "scale_down_score";
 

@@ -20,6 +20,8 @@ class Comparison {
   /// What decide() returned, verify() lets pass.
   void plan_holds(const fleet::Plan& plan, const fleet::Verification& verification);
   void schedule();
+  /// Whether the request would run at all, and what the model is taken for.
+  void evaluate();
   /// What the flags make of one replica, and whether that agrees with what is selected.
   void count();
   void filter();
@@ -38,6 +40,7 @@ class Comparison {
   /// Names what is expected and not looked at.
   void not_compared();
   void bypass(bool expected);
+  void categories(const std::vector<std::string>& expected);
   /// Some reject that says `code` says these values, too.
   void said_with(const std::string& code, const std::map<std::string, std::string>& args);
   void recorded();

@@ -1,5 +1,6 @@
 // What a case of each kind may expect, and the kinds that ask about a request rather than about a fleet.
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -29,7 +30,7 @@ void Comparison::not_compared() {
   constexpr std::string_view kStages = "berth judges every worker by every rule, not stage after stage";
   constexpr std::string_view kOther = "no expectation of a case of this kind";
   const bool schedule = case_.kind == kKindSchedule, filter = case_.kind == kKindFilter;
-  const bool counted = case_.kind == kKindCount;
+  const bool counted = case_.kind == kKindCount, evaluated = case_.kind == kKindEvaluate;
   const bool placed = !e.choice.text.empty() || e.choice_must_have || e.candidates || e.estimate;
   const std::vector<Key> keys = {
       {e.candidates && !e.candidates->empty(), "candidates", kScores},
@@ -46,6 +47,8 @@ void Comparison::not_compared() {
       {!schedule && e.reasons_any_of_per_entry, "reasons_any_of_per_entry", kOther},
       {!schedule && !e.workers_never_used.empty(), "workers_never_used", kOther},
       {!schedule && placed, "choice, candidates or estimate", kOther},
+      {!evaluated && e.compatible, "compatible", kOther},
+      {!evaluated && e.detected_categories, "detected_categories", kOther},
       {!counted && e.accepted, "accepted", kOther},
       {!counted && e.gpus_per_replica, "gpus_per_replica", kOther},
       {!counted && e.gpu_count, "gpu_count", kOther},
@@ -69,6 +72,32 @@ void Comparison::said_with(const std::string& code, const std::map<std::string, 
   std::string text;
   for (const auto& [name, value] : args) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value);
   check(said, fmt::format("{}: nothing says it with {}", code, printable(text)));
+}
+
+/// Each step of the other scheduler looks at a part of the request; what the step does not look at has room here.
+void Comparison::evaluate() {
+  const auto& e = case_.expected;
+  constexpr std::array<std::string_view, 3> kSteps = {"architecture_support", "model_metadata", "environment"};
+  if (std::find(kSteps.begin(), kSteps.end(), case_.step) == kSteps.end())
+    return differs(fmt::format("the step \"{}\" is not run yet", printable(case_.step)));
+  not_compared();
+  if (e.compatible)
+    check(decision_.verdict != Verdict::kUnknown && *e.compatible == (decision_.verdict == Verdict::kFits),
+          fmt::format("compatible: expected {}, got {}", truth(*e.compatible), decision_.summary));
+  listed_reasons();
+  if (e.detected_categories) categories(*e.detected_categories);
+}
+
+void Comparison::categories(const std::vector<std::string>& expected) {
+  const auto& named = case_.model_facts->architectures;
+  const auto task = named ? task_of_architectures(*named) : fail(Code::kNotFound, "the case names no architecture");
+  std::set<std::string> wanted;
+  for (const auto& category : expected)
+    if (const auto ours = task_of_category(category)) wanted.insert(*ours);
+  check(task && wanted.size() == expected.size() && wanted == std::set<std::string>{*task},
+        fmt::format("detected_categories: expected {}, got {}",
+                    printable(join(expected, ", ")),
+                    task ? *task : task.error().message));
 }
 
 void Comparison::count() {

@@ -76,7 +76,7 @@ TEST_CASE("every case on state, labels, selection and these issues passes") {
                               "filter-state-*",
                               "filter-gpu-selector-*",
                               "label-*",
-                              "evaluate-heads-*",
+                              "evaluate-*",
                               "vllm-gpu-count-*",
                               "score-*"}) {
     CAPTURE(pattern);

@@ -71,8 +71,8 @@ fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
 Result<std::string> to_task(const std::vector<std::string>& categories) {
   std::set<std::string> tasks;
   for (const auto& category : categories) {
-    TRY(const auto task, look_up(kTasks, category, "model.categories[]"));
-    tasks.emplace(task);
+    TRY(auto task, task_of_category(category));
+    tasks.insert(std::move(task));
   }
   if (tasks.size() > 1) return not_understood("model.categories", join(categories, ", "));
   return tasks.empty() ? std::string("generate") : *tasks.begin();
@@ -86,10 +86,13 @@ std::optional<std::string> backend_of(const Case& c) {
 }
 
 // Their switches, and what berth has in place of them: rules that the request accepts.
-constexpr std::array kSwitches = {
-    Named<std::array<std::string_view, 2>>{"GPUSTACK_SKIP_GPU_COUNT_CHECK",
-                                           {"uneven_selection", "world_size_mismatch"}},
-};
+const std::vector<Named<std::vector<std::string>>>& switches() {
+  static const std::vector<Named<std::vector<std::string>>> kSwitches = {
+      {"GPUSTACK_SKIP_GPU_COUNT_CHECK", {"uneven_selection", "world_size_mismatch"}},
+      {"GPUSTACK_SKIP_MODEL_EVALUATION", {"unknown_architecture"}},
+  };
+  return kSwitches;
+}
 
 bool is_on(std::string_view value) {
   constexpr std::array kOn = {"1", "true", "yes", "on"};
@@ -98,8 +101,8 @@ bool is_on(std::string_view value) {
 
 Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
   for (const auto& [name, value] : model.env) {
-    const auto at = std::find_if(kSwitches.begin(), kSwitches.end(), [&](const auto& s) { return s.theirs == name; });
-    if (at != kSwitches.end()) {
+    const auto at = std::find_if(switches().begin(), switches().end(), [&](const auto& s) { return s.theirs == name; });
+    if (at != switches().end()) {
       if (is_on(value)) request.accept.insert(request.accept.end(), at->ours.begin(), at->ours.end());
       continue;
     }
@@ -169,6 +172,10 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
 }
 
 }  // namespace
+
+Result<std::string> task_of_category(std::string_view category) {
+  return look_up(kTasks, category, "model.categories[]").map([](std::string_view task) { return std::string(task); });
+}
 
 std::string engine_id(const std::string& backend) {
   const auto at = std::find_if(

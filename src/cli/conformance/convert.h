@@ -37,9 +37,14 @@ std::string deployment_id(std::int64_t model);
 /// to_world.
 Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::ModelSource& source);
 
-/// A case about flags alone, with a fleet and a model that are large enough for whatever it asks, so that nothing but
-/// its flags and its selection decides. Errors: kInvalid about a selected device; kNotSupported on its runtime.
+/// A case about flags or an architecture alone, with a fleet, a build and a model that have room for whatever it asks,
+/// so that nothing but what it tells decides. Errors: kInvalid about a selected device; kNotSupported on its runtime.
 Result<Case> with_room(Case c);
+
+/// What berth calls the task of a category. Errors: kNotSupported.
+Result<std::string> task_of_category(std::string_view category);
+/// What metadata takes a model with these architectures for. Errors: as facts_from_hf_config().
+Result<std::string> task_of_architectures(const std::vector<std::string>& names);
 
 /// What a runtime of the cases is to berth. Errors: kNotSupported.
 struct RuntimeRow {

@@ -89,6 +89,9 @@ struct CaseExpected {
   std::optional<wire::RawJson> reasons;  // read as CaseReason where they are compared
   std::optional<CaseEstimate> estimate;
   std::optional<std::vector<wire::RawJson>> candidates;
+  // Kind "evaluate".
+  std::optional<bool> compatible;
+  std::optional<std::vector<std::string>> detected_categories;
   // Kind "gpu_count".
   std::optional<bool> accepted;
   std::optional<std::uint32_t> gpus_per_replica;
@@ -119,6 +122,8 @@ DESCRIBE(CaseExpected,
          reasons,
          estimate,
          candidates,
+         compatible,
+         detected_categories,
          accepted,
          gpus_per_replica,
          gpu_count,

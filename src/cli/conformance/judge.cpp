@@ -47,6 +47,7 @@ constexpr std::array kKinds = {
     Kind{kKindSchedule, run_decided},
     Kind{kKindFilter, run_decided},
     Kind{kKindCount, run_decided},
+    Kind{kKindEvaluate, run_decided},
     Kind{kKindScore, run_decided},
     Kind{kKindScaleDown, run_decided},
     Kind{kKindFacts, run_facts_of},
@@ -57,6 +58,7 @@ constexpr std::array kDecided = {
     std::pair{kKindSchedule, &Comparison::schedule},
     std::pair{kKindFilter, &Comparison::filter},
     std::pair{kKindCount, &Comparison::count},
+    std::pair{kKindEvaluate, &Comparison::evaluate},
 };
 
 }  // namespace
@@ -103,7 +105,7 @@ CaseResult Judge::run(const Case& as_written) const {
   if (known == kDecided.end())
     return failed_case(as_written.id, fmt::format("kind \"{}\" is not run yet", printable(as_written.kind)));
   Case c = normalised(as_written);
-  if (c.kind == kKindCount) {
+  if (c.kind == kKindCount || c.kind == kKindEvaluate) {
     auto roomy = with_room(std::move(c));
     if (!roomy) return failed_case(as_written.id, fmt::format("not understood: {}", roomy.error().message));
     c = std::move(*roomy);

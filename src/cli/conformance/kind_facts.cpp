@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/conformance/convert.h"
 #include "metadata/hf_config.h"
 #include "wire/codec.h"
 #include "wire/json_value.h"
@@ -94,6 +95,12 @@ void compare(const std::string& name, const std::string& expected, const fleet::
 }
 
 }  // namespace
+
+Result<std::string> task_of_architectures(const std::vector<std::string>& names) {
+  const json::value config = {{"architectures", json::array(names.begin(), names.end())}};
+  TRY(const auto facts, metadata::facts_from_hf_config(wire::serialize_value(config)));
+  return facts.task;
+}
 
 Result<FactsCase> read_facts_case(std::string_view json) {
   return wire::from_json<FactsCase>(json, wire::Strictness::kLenient);

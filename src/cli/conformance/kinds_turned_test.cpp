@@ -145,7 +145,91 @@ std::vector<TurnedCount> turned_counts(const Case& original) {
   return out;
 }
 
+// ---- evaluate ----
+
+struct TurnedEvaluation {
+  std::string what;
+  Case c;
+  std::string code;  // of the reason for the no, where it is about a worker
+};
+
+/// Each turns a yes into a no.
+std::vector<TurnedEvaluation> turned_evaluations(const Case& original) {
+  const Case roomy = *with_room(original);
+  std::vector<TurnedEvaluation> out;
+  const auto turn = [&](std::string what, std::string code, auto&& change) {
+    out.push_back({std::move(what), roomy, std::move(code)});
+    change(out.back().c);
+  };
+  turn("a task that it does not serve", "", [](Case& c) { c.model->categories = {"speech_to_text"}; });
+  turn("an engine for other files", "", [](Case& c) {
+    c.model->backend_requested = c.model->backend_resolved = "llama-box";
+    c.model->backend_parameters.clear();
+    c.model->backend_version.reset();
+  });
+  turn("an engine that nobody has", "backend_unsupported_on_worker", [](Case& c) {
+    c.model->backend_requested = c.model->backend_resolved = "abacus";
+    c.model->backend_parameters.clear();
+    c.backend_catalog.clear();
+  });
+  turn("a worker that is away", "worker_not_ready", [](Case& c) { c.fleet.workers.front().state = "not_ready"; });
+  turn("a worker without devices", "backend_unsupported_on_worker", [](Case& c) {
+    c.fleet.workers.front().gpus.clear();
+  });
+  turn("a version that is not built for it", "backend_unsupported_on_worker", [](Case& c) {
+    const auto runtime = c.fleet.workers.front().gpus.front().runtime;
+    c.model->backend_version = "99.9";
+    c.backend_catalog = {{.runtime = runtime, .backend_version = "99.9", .supported = false}};
+  });
+  turn("a model larger than all devices", "", [](Case& c) { c.model_facts->weight_bytes = 512 * 1024 * kGiB; });
+  return out;
+}
+
 }  // namespace
+
+TEST_CASE("each case of compatibility with one thing turned is not compatible any more, and says why") {
+  const auto judge = *Judge::embedded();
+  int cases = 0;
+  for (const auto& text : texts_of(kKindEvaluate)) {
+    const auto original = *read_case(text);
+    CAPTURE(original.id);
+    ++cases;
+    CHECK(judge.run(original).passed);
+    for (auto& [what, c, code] : turned_evaluations(original)) {
+      CAPTURE(what);
+      CHECK_FALSE(judge.run(c).passed);  // the old answer
+      c.expected = {};
+      c.expected.compatible = false;
+      if (!code.empty()) c.expected.reasons = wire::RawJson{fmt::format(R"([{{"code":"{}"}}])", code)};
+      const auto result = judge.run(c);
+      CHECK_MESSAGE(result.passed, join(result.differences, "; "));
+      c.expected.reasons = wire::RawJson{R"([{"code":"label_mismatch"}])"};
+      CHECK_FALSE(judge.run(c).passed);
+    }
+  }
+  CHECK(cases >= 4);
+}
+
+TEST_CASE("what a model is taken for is compared, and a step that nobody knows is failed") {
+  const auto judge = *Judge::embedded();
+  auto c = *read_case(texts_of(kKindEvaluate).front());
+  c.expected = {};
+  const std::vector<std::pair<std::string, std::string>> kinds = {
+      {"Qwen2ForCausalLM", "llm"},
+      {"BertModel", "embedding"},
+      {"XLMRobertaForSequenceClassification", "reranker"},
+      {"WhisperForConditionalGeneration", "speech_to_text"}};
+  for (const auto& [architecture, category] : kinds)
+    for (const auto& [other, asked] : kinds) {
+      CAPTURE(architecture);
+      CAPTURE(asked);
+      c.model_facts->architectures = {architecture};
+      c.expected.detected_categories = {asked};
+      CHECK(judge.run(c).passed == (asked == category));
+    }
+  c.step = "mood";
+  CHECK(join(judge.run(c).differences, "|").starts_with("the step \"mood\" is not run yet"));
+}
 
 TEST_CASE("each case of counts with other flags and selections gives the ranks of those flags") {
   const auto judge = *Judge::embedded();

@@ -57,14 +57,37 @@ CaseFacts any_model() {
   return facts;
 }
 
+/// What the case does not tell of its model is that of one which is small beside every device.
+CaseFacts small_model(CaseFacts facts) {
+  const auto fill = [](auto& fact, auto value) {
+    if (!fact) fact = value;
+  };
+  fill(facts.weight_bytes, Bytes(1 * kGiB));
+  fill(facts.layers, 16U);
+  fill(facts.attention_heads, 16U);
+  fill(facts.kv_heads, 16U);
+  fill(facts.hidden_size, 1024U);
+  fill(facts.head_dim, 64U);
+  fill(facts.vocab_size, 32'000U);
+  fill(facts.max_context, 4096U);
+  fill(facts.dtype, std::string("float16"));
+  return facts;
+}
+
 }  // namespace
 
 Result<Case> with_room(Case c) {
   if (!c.model) return invalid("the case has no model");
   auto& model = *c.model;
   if (model.source.empty()) model.source = "huggingface";
-  if (!c.model_facts) c.model_facts = any_model();
+  if (c.kind == kKindEvaluate)
+    c.model_facts = small_model(c.model_facts.value_or(CaseFacts()));
+  else if (!c.model_facts)
+    c.model_facts = any_model();
   if (!c.fleet.workers.empty()) return c;
+  // Whoever names a version has a build of it.
+  if (model.backend_version && c.backend_catalog.empty())
+    c.backend_catalog.push_back({.runtime = "cuda", .backend_version = model.backend_version, .supported = true});
   if (model.gpu_selector)
     for (const auto& id : model.gpu_selector->gpu_ids) TRY_VOID(add_device(c, id));
   constexpr int kDevices = 64;
