@@ -1,7 +1,9 @@
 #include "cli/conformance/case.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <set>
 
 #include "base/text.h"
 #include "wire/codec.h"
@@ -19,6 +21,23 @@ template <class T>
 Result<T> understood(Result<T> read) {
   if (read) return read;
   return fail(Code::kNotSupported, read.error().message);
+}
+
+/// Whether a selection says this name, and so could mean either of two.
+bool is_selected_by_name(const Case& c, const std::string& name) {
+  if (!c.model || !c.model->gpu_selector) return false;
+  const auto& ids = c.model->gpu_selector->gpu_ids;
+  return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) { return id.starts_with(name + ":"); });
+}
+
+/// Of two workers with one name in one cluster the second is called after its id, too.
+void name_apart(Case& c) {
+  std::set<std::pair<std::int64_t, std::string>> names;
+  for (auto& worker : c.fleet.workers) {
+    const auto cluster = worker.cluster_id.value_or(0);
+    if (!names.emplace(cluster, worker.name).second && !is_selected_by_name(c, worker.name))
+      worker.name += fmt::format("-{}", worker.id);
+  }
 }
 
 }  // namespace
@@ -60,6 +79,7 @@ Result<CasePlace> read_place(const wire::RawJson& json) {
 }
 
 Case normalised(Case c) {
+  name_apart(c);
   for (auto& worker : c.fleet.workers) {
     if (worker.os) worker.os = wire::system_name(*worker.os);
     if (worker.arch) worker.arch = wire::arch_name(*worker.arch);

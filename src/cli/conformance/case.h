@@ -92,6 +92,13 @@ struct CaseGpuSelector {
 };
 DESCRIBE(CaseGpuSelector, gpu_ids, gpus_per_replica);
 
+/// KV that is kept in host memory beside the devices.
+struct CaseKvCache {
+  bool enabled = false;
+  std::optional<double> ram_size_gib;
+};
+DESCRIBE(CaseKvCache, enabled, ram_size_gib);
+
 struct CaseModel {
   std::optional<std::int64_t> id;
   std::string name;
@@ -113,9 +120,8 @@ struct CaseModel {
   std::optional<CaseGpuSelector> gpu_selector;
   std::optional<std::int64_t> cluster_id;
   std::map<std::string, std::string> env;
-  // Each changes the answer and is not understood yet.
-  std::optional<wire::RawJson> extended_kv_cache;
-  std::optional<wire::RawJson> speculative;
+  std::optional<CaseKvCache> extended_kv_cache;
+  std::optional<wire::RawJson> speculative;  // changes the answer and is not understood yet
   std::vector<wire::RawJson> lora_adapters;  // their weights are among the facts
 };
 DESCRIBE(CaseModel,

@@ -17,6 +17,7 @@ constexpr std::array kRuntimes = {
     RuntimeRow{"cann", "ascend", "cann"},
     RuntimeRow{"mps", "apple", "metal"},
     RuntimeRow{"cpu", "cpu", "cpu"},
+    RuntimeRow{"unknown", "unknown", "unknown"},  // what runs on it could not be told: no build is for that
 };
 
 bool is_for(const SupportRow& row, const RuntimeRow& runtime) {

@@ -78,11 +78,21 @@ Result<std::string> to_task(const std::vector<std::string>& categories) {
   return tasks.empty() ? std::string("generate") : *tasks.begin();
 }
 
+/// What the other scheduler settled on. Some placements were recorded from the part of it that is for one engine, with
+/// a model that names none: the area says which, and the flags are that engine's.
+std::optional<std::string> settled_backend(const Case& c) {
+  constexpr std::array kAreas = {Named<std::string_view>{"sglang", "SGLang"},
+                                 Named<std::string_view>{"ascend", "MindIE"}};
+  const auto at = std::find_if(kAreas.begin(), kAreas.end(), [&](const auto& area) { return area.theirs == c.area; });
+  if (at != kAreas.end() && is_recorded(c) && !model_of(c).backend_requested) return std::string(at->ours);
+  return model_of(c).backend_resolved;
+}
+
 // The backend in force: what was asked for; a placement is told of the one that GPUStack settled on, too.
 std::optional<std::string> backend_of(const Case& c) {
   const auto& model = model_of(c);
   if (model.backend_requested || c.kind == kKindFilter) return model.backend_requested;
-  return model.backend_resolved;
+  return settled_backend(c);
 }
 
 // Their switches, and what berth has in place of them: rules that the request accepts.
@@ -94,6 +104,8 @@ const std::vector<Named<std::vector<std::string>>>& switches() {
   return kSwitches;
 }
 
+constexpr std::string_view kDeclaredBytes = "GPUSTACK_MODEL_VRAM_CLAIM";
+
 bool is_on(std::string_view value) {
   constexpr std::array kOn = {"1", "true", "yes", "on"};
   return std::any_of(kOn.begin(), kOn.end(), [&](const char* on) { return equals_ignoring_case(value, on); });
@@ -101,6 +113,10 @@ bool is_on(std::string_view value) {
 
 Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
   for (const auto& [name, value] : model.env) {
+    if (name == kDeclaredBytes && request.facts && !request.facts->weight_bytes && parse_u64(value)) {
+      request.facts->weight_bytes = Bytes(*parse_u64(value));  // what is known of its size is what was declared
+      continue;
+    }
     const auto at = std::find_if(switches().begin(), switches().end(), [&](const auto& s) { return s.theirs == name; });
     if (at != switches().end()) {
       if (is_on(value)) request.accept.insert(request.accept.end(), at->ours.begin(), at->ours.end());
@@ -113,7 +129,9 @@ Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
 }
 
 Result<void> refuse_what_is_not_understood(const CaseModel& model) {
-  if (model.extended_kv_cache) return not_understood("model.extended_kv_cache", model.extended_kv_cache->text);
+  const auto& cache = model.extended_kv_cache;
+  if (cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
+    return not_understood("model.extended_kv_cache", fmt::format("a share of its memory, for {}", model.replicas));
   if (model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
 }
@@ -197,8 +215,8 @@ Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded) {
   std::optional<std::string> engine;
   if (c.model->backend_requested)
     engine = engine_id(*c.model->backend_requested);
-  else if (c.model->backend_resolved)
-    engine = engine_id(*c.model->backend_resolved);
+  else if (const auto settled = settled_backend(c))
+    engine = engine_id(*settled);
   TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
   TRY(world.request, to_request(c, world.catalog));
   TRY(world.snapshot, to_snapshot(c, world.request.source));

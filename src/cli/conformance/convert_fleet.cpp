@@ -135,6 +135,14 @@ std::set<std::string> not_carried(const Case& c) {
   return inputs;
 }
 
+/// Host memory that the one replica's KV takes besides, wherever it goes: kept free on every worker.
+Bytes host_cache(const Case& c) {
+  if (!c.model || !c.model->extended_kv_cache || !c.model->extended_kv_cache->enabled) return {};
+  constexpr double kGibMax = 1 << 20;
+  const double gib = std::clamp(c.model->extended_kv_cache->ram_size_gib.value_or(0), 0.0, kGibMax);
+  return Bytes(static_cast<std::uint64_t>(gib * static_cast<double>(kGiB)));
+}
+
 Result<void> put_files(const Case& c, const fleet::ModelSource& source, std::int64_t id, fleet::Worker& worker) {
   if (!c.worker_files_ready) return {};
   for (const auto& files : *c.worker_files_ready) {
@@ -157,6 +165,7 @@ Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::ModelSource
   std::vector<fleet::FleetSnapshot::Entry> entries;
   for (const auto& w : c.fleet.workers) {
     TRY(auto worker, to_worker(w));
+    worker.reserved_memory_bytes += host_cache(c);
     TRY_VOID(put_files(c, source, w.id, worker));
     TRY(auto entry, fleet::make_entry(std::move(worker), std::move(occupants[w.id])));
     entries.push_back(std::move(entry));
