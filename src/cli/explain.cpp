@@ -81,10 +81,10 @@ void add_holders(DeviceSums& sums, const std::vector<InstanceView>& instances) {
 std::string holder_text(const HolderView& h, bool chinese) {
   std::string text = h.name;
   if (!h.deployment.empty() && h.deployment != h.name)
-    text += fmt::format(chinese ? "（部署 {}）" : " (of {})", h.deployment);
+    text += fmt::format(fmt::runtime(chinese ? "（部署 {}）" : " (of {})"), h.deployment);
   if (h.kind != "ours") text += fmt::format(" [{}]", h.kind);
-  text += fmt::format(chinese ? "：声明 {}" : ": claims {}", human(h.claim));
-  if (h.observed) text += fmt::format(chinese ? "，实测 {}" : ", measured {}", human(*h.observed));
+  text += fmt::format(fmt::runtime(chinese ? "：声明 {}" : ": claims {}"), human(h.claim));
+  if (h.observed) text += fmt::format(fmt::runtime(chinese ? "，实测 {}" : ", measured {}"), human(*h.observed));
   if (h.stopping) text += chinese ? "，正在停止" : ", stopping";
   return text;
 }
