@@ -87,6 +87,11 @@ TEST_CASE("the same question by hand on the Mac has the same lines about the Mac
   CHECK(holds(mac_lines(manual.out), "after that not evaluated, because of engine_os"));
 }
 
+TEST_CASE("the cause in the first line is a worker's before that of an engine which is for other machines") {
+  const auto got = invoke({"check", "qwen3-32b", "--fleet", kFleet, "--explain", "linux-gpu-01/a100-0"});
+  CHECK(holds(got.out, "0 of 1 replica; linux-gpu-01: worker is not ready, last report at"));
+}
+
 TEST_CASE("profiles make a fleet as good as a fleet file") {
   const auto whole = invoke({"check", "--fleet", kFleet, "-f", kModel});
   const auto parts = invoke({"check",

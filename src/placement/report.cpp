@@ -177,12 +177,17 @@ std::string make_summary(const Context& context, const fleet::Decision& d) {
                        count);
   const std::string head = d.verdict == fleet::Verdict::kUnknown ? "unknown" : "does not fit";
   if (const auto cause = nearest_cause(d, Among::kAdmitted)) return fmt::format("{}: {}; {}", head, count, *cause);
-  // What names something that is not there comes before workers that were shut; another engine's format after them.
-  for (const bool format : {false, true}) {
-    if (format)
+  // What names something that is not there comes before workers that were shut; what an engine is not made for, where
+  // others are, after them.
+  const auto of_an_engine = [](const fleet::RuleResult& r) {
+    return r.rule == "format" || r.reason == reason_name(Reason::kNoWorkerForEngine) ||
+           (r.rule == "request" && r.args.contains("engine_id"));
+  };
+  for (const bool last : {false, true}) {
+    if (last)
       if (const auto cause = nearest_cause(d, Among::kAll)) return fmt::format("{}: {}; {}", head, count, *cause);
     for (const auto& r : d.report.request)
-      if ((r.rule == "format") == format && (r.outcome == Outcome::kReject || r.outcome == Outcome::kUnknown))
+      if (of_an_engine(r) == last && (r.outcome == Outcome::kReject || r.outcome == Outcome::kUnknown))
         return fmt::format("{}: {}; {}", head, count, r.text);
   }
   if (!d.report.notes.empty()) return fmt::format("{}: {}; {}", head, count, d.report.notes.front());

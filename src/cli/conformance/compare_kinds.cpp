@@ -89,6 +89,7 @@ void Comparison::evaluate() {
 }
 
 void Comparison::categories(const std::vector<std::string>& expected) {
+  if (!case_.model_facts) return differs("detected_categories is expected, but the case tells no facts of the model");
   const auto& named = case_.model_facts->architectures;
   const auto task = named ? task_of_architectures(*named) : fail(Code::kNotFound, "the case names no architecture");
   std::set<std::string> wanted;

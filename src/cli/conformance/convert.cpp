@@ -113,8 +113,9 @@ bool is_on(std::string_view value) {
 
 Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
   for (const auto& [name, value] : model.env) {
-    if (name == kDeclaredBytes && request.facts && !request.facts->weight_bytes && parse_u64(value)) {
-      request.facts->weight_bytes = Bytes(*parse_u64(value));  // what is known of its size is what was declared
+    const auto declared = name == kDeclaredBytes ? parse_u64(value) : std::nullopt;
+    if (declared && request.facts && !request.facts->weight_bytes) {
+      request.facts->weight_bytes = Bytes(*declared);  // what is known of its size is what was declared
       continue;
     }
     const auto at = std::find_if(switches().begin(), switches().end(), [&](const auto& s) { return s.theirs == name; });
