@@ -16,4 +16,10 @@ constexpr std::uint64_t kOneRoundIn = 1;
 /// `all` rounds, or a share of them.
 constexpr std::uint64_t rounds(std::uint64_t all) { return all < kOneRoundIn ? 1 : all / kOneRoundIn; }
 
+/// How often something must have been seen in rounds() of them, when it must be seen `in_all` times in all rounds: in a
+/// share of the rounds chance may halve it, and what is rare may not come up.
+constexpr std::uint64_t at_least(std::uint64_t in_all) {
+  return kOneRoundIn == 1 ? in_all : in_all / (2 * kOneRoundIn);
+}
+
 }  // namespace berth::testing
