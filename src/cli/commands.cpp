@@ -137,6 +137,7 @@ CommandTable standard_commands() {
   table.register_command({"worker", "ls, cordon, uncordon, token", worker_command});
   table.register_command({"key", "create, ls, revoke", key_command});
   table.register_command({"conformance", "Run recorded scheduling cases and compare", conformance_command});
+  table.register_command({"bench decide", "Measure what decisions cost on a made-up fleet", bench_decide_command});
   table.register_command({"version", "Show the version", version_command});
   return table;
 }

@@ -60,6 +60,7 @@ int worker_command(Context& context, const std::vector<std::string>& args);
 int run_command(Context& context, const std::vector<std::string>& args);
 int deploy_command(Context& context, const std::vector<std::string>& args);
 int conformance_command(Context& context, const std::vector<std::string>& args);
+int bench_decide_command(Context& context, const std::vector<std::string>& args);
 int version_command(Context& context, const std::vector<std::string>& args);
 
 }  // namespace berth::cli

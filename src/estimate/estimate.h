@@ -18,9 +18,11 @@
 #include "fleet/decision.h"
 #include "fleet/model.h"
 #include "fleet/request.h"
+#include "fleet/worker_class.h"
 
 namespace berth::estimate {
 
+using fleet::DeviceTraits;
 using fleet::MemoryPart;
 struct LlamaOptions;
 
@@ -36,12 +38,6 @@ struct Interval {
     return *this;
   }
   friend bool operator==(const Interval&, const Interval&) = default;
-};
-
-/// What the devices are like, as far as it changes bytes.
-struct DeviceTraits {
-  std::string framework;  // "cuda", "metal", …; the per-process runtime constant depends on it
-  bool unified_memory = false;
 };
 
 /// Memory of llama.cpp for one model and one setting, asked for any split of layers. Weights and KV cache are exact;

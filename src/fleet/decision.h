@@ -256,7 +256,8 @@ DESCRIBE(Fix, changes, text, verdict, fit_count, plan);
 struct FixBudget {
   std::uint32_t calls_max = 200;
   std::uint32_t per_kind_max = 1;
+  std::uint32_t fixes_max = 100;
 };
-DESCRIBE(FixBudget, calls_max, per_kind_max);
+DESCRIBE(FixBudget, calls_max, per_kind_max, fixes_max);
 
 }  // namespace berth::fleet

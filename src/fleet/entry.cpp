@@ -185,6 +185,10 @@ Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector
   return std::shared_ptr<const WorkerEntry>(std::move(entry));
 }
 
+Result<std::shared_ptr<const WorkerEntry>> with_occupants(const WorkerEntry& entry, std::vector<Occupant> occupants) {
+  return make_entry(entry.worker, std::move(occupants));
+}
+
 std::size_t device_position(const WorkerEntry& entry, std::string_view device_id) {
   const auto& devices = entry.worker.devices;
   const auto at = std::lower_bound(

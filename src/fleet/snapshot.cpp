@@ -9,9 +9,9 @@ namespace {
 using Entries = std::vector<FleetSnapshot::Entry>;
 
 std::size_t chunk_for(const std::vector<FleetSnapshot::Chunk>& chunks, std::string_view id) {
-  std::size_t at = 0;
-  while (at + 1 < chunks.size() && (*chunks[at + 1]).front()->worker.id <= id) ++at;
-  return at;
+  const auto after = std::partition_point(
+      chunks.begin(), chunks.end(), [&](const auto& chunk) { return chunk->front()->worker.id <= id; });
+  return after == chunks.begin() ? 0 : static_cast<std::size_t>(after - chunks.begin()) - 1;
 }
 
 Entries::const_iterator place_in(const Entries& entries, std::string_view id) {
@@ -47,6 +47,7 @@ Result<FleetSnapshot> FleetSnapshot::build(Entries entries, std::set<std::string
     s.chunks_.push_back(std::make_shared<const Entries>(first, last));
   }
   for (const auto& e : entries) s.workers_hash_ += e->hash;
+  s.index_ = FleetIndex::build(entries);
   return s;
 }
 
@@ -54,6 +55,7 @@ FleetSnapshot FleetSnapshot::with(Entry entry) const {
   FleetSnapshot s = *this;
   ++s.revision_;
   s.workers_hash_ += entry->hash;
+  s.index_ = index_->with(find(entry->worker.id), entry.get());
   if (chunks_.empty()) {
     s.chunks_.push_back(std::make_shared<const Entries>(1, std::move(entry)));
     s.size_ = 1;
@@ -90,6 +92,7 @@ FleetSnapshot FleetSnapshot::without(std::string_view worker_id) const {
   const auto spot = copy.begin() + offset;
   if (spot == copy.end() || (*spot)->worker.id != worker_id) return s;
   s.workers_hash_ -= (*spot)->hash;
+  s.index_ = index_->with(spot->get(), nullptr);
   copy.erase(spot);
   --s.size_;
   if (copy.empty())

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/result.h"
 #include "fleet/device.h"
+#include "fleet/index.h"
 
 namespace berth::fleet {
 
@@ -76,6 +77,8 @@ constexpr std::size_t kChunkWorkers = 64;
 /// device ids, more than kDevicesMax devices, empty id.
 Result<std::shared_ptr<const WorkerEntry>> make_entry(Worker worker, std::vector<Occupant> occupants);
 constexpr std::size_t kDevicesMax = 256;
+/// The same worker with others on it, as make_entry() would make it.
+Result<std::shared_ptr<const WorkerEntry>> with_occupants(const WorkerEntry& entry, std::vector<Occupant> occupants);
 
 class FleetSnapshot {
  public:
@@ -95,6 +98,8 @@ class FleetSnapshot {
   [[nodiscard]] FleetSnapshot without(std::string_view worker_id) const;
 
   [[nodiscard]] const std::vector<Chunk>& chunks() const { return chunks_; }
+  /// Of the same workers.
+  [[nodiscard]] const FleetIndex& index() const { return *index_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   /// Null when there is none.
   [[nodiscard]] const WorkerEntry* find(std::string_view worker_id) const;
@@ -113,6 +118,7 @@ class FleetSnapshot {
 
  private:
   std::vector<Chunk> chunks_;
+  std::shared_ptr<const FleetIndex> index_ = std::make_shared<const FleetIndex>();
   std::size_t size_ = 0;
   std::set<std::string> not_carried_;
   std::uint64_t revision_ = 0;

@@ -52,6 +52,7 @@ Decision solve(Context& context, Search& search, const Rules& rules, Depth depth
   d.inputs = make_inputs(context.snapshot, context.request, rules);
   for (const auto& c : placed.chosen) d.plans.push_back(make_plan(context, search.order(), c, d.inputs));
   if (depth == Depth::kPlans) return d;
+  search.judge_all();
   d.report = make_report(context, search, placed);
   if (placed.search_limit)
     d.report.notes.push_back(sentence(RuleOutcome::unknown(Reason::kSearchLimit,
@@ -67,19 +68,21 @@ Decision solve(Context& context, Search& search, const Rules& rules, Depth depth
 Decision decide(const FleetSnapshot& snapshot,
                 const Request& request,
                 const Policy& policy,
-                const EngineCatalog& catalog) {
+                const EngineCatalog& catalog,
+                Effort effort) {
   auto canonical = fleet::canonical(request);
   if (!canonical) return no_answer(request, Reason::kInvalidRequest, canonical.error().message);
   try {
     const auto rules = detail::make_rules(policy, catalog);
     Context context = make_context(snapshot, *canonical, policy, catalog);
+    context.use_index = effort.index;
     Search search(context);
-    Decision d = detail::solve(context, search, rules, detail::Depth::kReport);
+    Decision d = detail::solve(context, search, rules, effort.report ? detail::Depth::kReport : detail::Depth::kPlans);
     if (d.verdict == Verdict::kFits) return d;
     d.holders = detail::find_holders(search, context, rules, d.asked - d.fit_count);
     if (d.holders.empty()) return d;
     d.verdict = Verdict::kFitsAfter;
-    d.summary = make_summary(context, d);
+    if (effort.report) d.summary = make_summary(context, d);
     return d;
   } catch (const std::exception& e) {
     return no_answer(*canonical, Reason::kInternalError, e.what());

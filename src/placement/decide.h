@@ -25,12 +25,19 @@ using fleet::Policy;
 using fleet::Request;
 using fleet::Verification;
 
+/// How much of an answer is wanted and how it is looked for. Nothing here changes verdict, plans or holders.
+struct Effort {
+  bool report = true;  // false: no report and no summary
+  bool index = true;   // false: every worker is judged; what the index is held against
+};
+
 /// Answers `request`. A request that fleet::canonical() refuses gives `unknown` with the reason `invalid_request`;
 /// callers at the edge check it first and answer 400.
 Decision decide(const FleetSnapshot& snapshot,
                 const Request& request,
                 const Policy& policy,
-                const EngineCatalog& catalog);
+                const EngineCatalog& catalog,
+                Effort effort = {});
 
 /// Says whether `plan` may be committed on `snapshot`. Every plan that decide(s) returns passes verify(…, s).
 Verification verify(const FleetSnapshot& snapshot,

@@ -1,5 +1,6 @@
 // Steps 1–3 of the search: gate, class, layouts.
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "placement/search.h"
@@ -86,7 +87,7 @@ Few<std::uint16_t> usable_devices(const Context& context,
 
 Judgement::Judgement() = default;
 
-Search::Search(Context& context, const Search* before) : context_(context), order_(context.policy) {
+Search::Search(Context& context, const Search* before) : context_(context), before_(before), order_(context.policy) {
   chains_.resize(context.options.size());
   for (const auto& option : context.options) {
     const auto& known = option.engine->layouts;
@@ -94,20 +95,28 @@ Search::Search(Context& context, const Search* before) : context_(context), orde
     for (const auto& row : layout_table())
       rows.push_back(std::find(known.begin(), known.end(), row.name) != known.end());
   }
-  const std::size_t size = context.snapshot.size();
+}
+
+void Search::fill(WorkerEval& worker, const WorkerEntry& entry) {
+  worker.entry = &entry;
+  worker.gate = gate(context_, entry);
+  worker.open = worker.gate.open();
+  worker.ledger = ledger_of(context_, entry);
+}
+
+void Search::judge_all() {
+  if (std::exchange(all_judged_, true)) return;
+  const std::size_t size = context_.snapshot.size();
   workers_.reserve(size);
   judged_.reserve(size);  // never grows beyond that: workers_ points into it
-  context.snapshot.for_each([&](const WorkerEntry& entry) {
+  context_.snapshot.for_each([&](const WorkerEntry& entry) {
     const std::size_t at = workers_.size();
-    if (before != nullptr && at < before->workers_.size() && before->workers_[at]->entry == &entry) {
-      workers_.push_back(before->workers_[at]);
+    if (before_ != nullptr && at < before_->workers_.size() && before_->workers_[at]->entry == &entry) {
+      workers_.push_back(before_->workers_[at]);
     } else {
       WorkerEval& worker = judged_.emplace_back();
-      worker.entry = &entry;
+      fill(worker, entry);
       worker.cls = &class_of(entry);
-      worker.gate = gate(context_, entry);
-      worker.open = worker.gate.open();
-      worker.ledger = ledger_of(context_, entry);
       workers_.push_back(&worker);
     }
     if (workers_.back()->open) ++open_workers_;
@@ -123,6 +132,34 @@ Search::Search(Context& context, const Search* before) : context_(context), orde
       judged_[w].judgements[i] = shut != nullptr ? shut : &judgements_.back();
     }
   }
+}
+
+const WorkerEval& Search::look_at(const WorkerEntry& entry) {
+  WorkerEval& worker = looked_at_.emplace_back();
+  fill(worker, entry);
+  worker.cls = &class_of(entry);
+  return worker;
+}
+
+const StaticChain& Search::chain_of(std::size_t option, const WorkerEntry& entry, const DeviceType& type) {
+  const auto [at, fresh] = chains_[option].try_emplace(type.kind);
+  if (fresh) at->second = best_version(context_, context_.options[option], entry, type);
+  return at->second;
+}
+
+bool Search::passes(const StaticChain& chain) { return !chain.blocked && !chain_unknown(chain); }
+
+std::optional<Candidate> Search::best_with(const WorkerEntry& entry, std::size_t option, const DeviceType& type) {
+  if (!gate(context_, entry).open()) return std::nullopt;
+  const auto& chain = chain_of(option, entry, type);
+  if (!passes(chain) || disk_rule(context_, entry, chain).outcome == Outcome::kReject) return std::nullopt;
+  const Ledger ledger = ledger_of(context_, entry);
+  const auto usable = usable_devices(context_, entry, ledger, type);
+  const LayoutInput input{
+      context_, context_.options[option], entry, ledger, type, chain, usable, order_, false, Purpose::kBest};
+  auto* best = first_of(run_layouts(input, option).candidates, ledger);
+  if (best == nullptr) return std::nullopt;
+  return std::move(*best);
 }
 
 LayoutAnswer& Search::run_layouts(const LayoutInput& input, std::size_t option) {
@@ -153,12 +190,7 @@ const ClassEval& Search::class_of(const WorkerEntry& entry) {
   cls.types = device_types(entry.worker);
   cls.chains.resize(context_.options.size());
   for (const auto& type : cls.types) {
-    const std::string key = chain_key(entry, type);
-    for (std::size_t i = 0; i < context_.options.size(); ++i) {
-      const auto [at, fresh] = chains_[i].try_emplace(key);
-      if (fresh) at->second = best_version(context_, context_.options[i], entry, type);
-      cls.chains[i].push_back(&at->second);
-    }
+    for (std::size_t i = 0; i < context_.options.size(); ++i) cls.chains[i].push_back(&chain_of(i, entry, type));
   }
   judge_class(cls);
   return cls;
@@ -258,8 +290,7 @@ bool Search::something_unknown() const {
 }
 
 bool Search::admits(const WorkerEval& worker, const StaticChain& chain) const {
-  return !chain.blocked && !chain_unknown(chain) &&
-         disk_rule(context_, *worker.entry, chain).outcome != Outcome::kReject;
+  return passes(chain) && disk_rule(context_, *worker.entry, chain).outcome != Outcome::kReject;
 }
 
 /// Calls `visit(LayoutAnswer)` for each option and device type that nothing static rules out, until it returns false.

@@ -53,21 +53,17 @@ std::uint64_t interconnect(const Context& context, const Candidate&, std::span<c
   return worst;
 }
 
-std::uint64_t bytes_to_fetch(const Context& context, const Candidate&, std::span<const Rated> parts) {
+std::uint64_t to_fetch(const Context& context, const Candidate&, std::span<const Rated> parts) {
   return sum_of(parts, [&](const Part& part, const Ledger&) {
-    Bytes bytes = part.chain->install_bytes;
-    if (!context.carries_files || !context.request.facts) return bytes.value;
-    const auto& files = part.entry->worker.model_files;
-    if (!std::binary_search(files.begin(), files.end(), context.model_file))
-      bytes += context.request.facts->weight_bytes.value_or(Bytes());
-    return bytes.value;
+    return KeyOrder::bytes_to_fetch(context, *part.entry, *part.chain);
   });
 }
+
+constexpr std::uint64_t kStrategyStep = 1U << 20;
 
 // Spread: fewest replicas of this deployment on the worker, then fewest instances there, then on the chosen devices.
 // Binpack: least unclaimed memory on the worker's devices, so that full workers fill up first.
 std::uint64_t strategy(const Context& context, const Candidate&, std::span<const Rated> parts) {
-  constexpr std::uint64_t kStep = 1U << 20;
   return sum_of(parts, [&](const Part& part, const Ledger& ledger) {
     if (context.strategy == fleet::Strategy::kBinpack) {
       Bytes free = part.positions.empty() ? ledger.memory : Bytes();
@@ -78,7 +74,7 @@ std::uint64_t strategy(const Context& context, const Candidate&, std::span<const
     std::uint64_t busiest = 0;
     for (const auto p : part.positions) busiest = std::max<std::uint64_t>(busiest, ledger.instances[p]);
     const std::uint64_t own = ledger.own + ledger.replicas;
-    return (own * kStep + own + ledger.others) * kStep + busiest;
+    return (own * kStrategyStep + own + ledger.others) * kStrategyStep + busiest;
   });
 }
 
@@ -135,23 +131,34 @@ struct KeyOrder::KeyPart {
   Value value;
   bool ids;
   std::string_view text;
-  DeviceValue by_device = nullptr;  // what remains of it between two devices of one worker; null: nothing
+  DeviceValue by_device = nullptr;         // what remains of it between two devices of one worker; null: nothing
+  std::uint64_t Least::* least = nullptr;  // its bound; null: 0 is one
 };
 
 KeyOrder::KeyOrder(const Policy& policy) {
   // The one place that knows the parts by name; a policy picks from these.
   static constexpr std::array<KeyPart, kKeyParts> kParts = {{
-      {"simulated", simulated, false, "0 a real worker, 1 one that only plays a machine"},
-      {"engine_order", engine_order, false, "position of the engine in the request's or the catalog's order"},
-      {"layers_on_devices", layers_on_host, false, "layers that stay on the host"},
+      {"simulated", simulated, false, "0 a real worker, 1 one that only plays a machine", nullptr, &Least::simulated},
+      {"engine_order",
+       engine_order,
+       false,
+       "position of the engine in the request's or the catalog's order",
+       nullptr,
+       &Least::engine_order},
+      {"layers_on_devices", layers_on_host, false, "layers that stay on the host", nullptr, &Least::host_layers},
       {"workers", worker_count, false, "workers used"},
       {"tensor_groups_across_workers", groups_across, false, "tensor-parallel groups that cross workers"},
-      {"devices", device_count, false, "devices used"},
+      {"devices", device_count, false, "devices used", nullptr, &Least::devices},
       {"stages", stages, false, "pipeline stages"},
       {"interconnect", interconnect, false, "0 one island, 1 not known, 2 across islands"},
-      {"files_present", bytes_to_fetch, false, "bytes to fetch or install first"},
-      {"strategy", strategy, false, "spread: fewest of ours first; binpack: least free first", device_strategy},
-      {"bytes_left", bytes_left, false, "bytes left over on the chosen devices", device_bytes},
+      {"files_present", to_fetch, false, "bytes to fetch or install first", nullptr, &Least::bytes_to_fetch},
+      {"strategy",
+       strategy,
+       false,
+       "spread: fewest of ours first; binpack: least free first",
+       device_strategy,
+       &Least::strategy},
+      {"bytes_left", bytes_left, false, "bytes left over on the chosen devices", device_bytes, &Least::bytes_left},
       {"ids", nullptr, true, "worker id, device ids"},
   }};
   for (const auto& name : policy.plan_key) {
@@ -188,6 +195,34 @@ void KeyOrder::fill(const Context& context, const Ledger& ledger, Candidate& can
 void KeyOrder::fill(const Context& context, std::span<const Rated> parts, Candidate& candidate) const {
   for (std::size_t i = 0; i < parts_.size(); ++i)
     candidate.key[i] = parts_[i]->ids ? 0 : parts_[i]->value(context, candidate, parts);
+}
+
+void KeyOrder::fill(const Least& least, Key& key) const {
+  for (std::size_t i = 0; i < parts_.size(); ++i) key[i] = parts_[i]->least != nullptr ? least.*parts_[i]->least : 0;
+}
+
+std::uint64_t KeyOrder::bytes_to_fetch(const Context& context, const WorkerEntry& entry, const StaticChain& chain) {
+  Bytes bytes = chain.install_bytes;
+  if (!context.carries_files || !context.request.facts) return bytes.value;
+  const auto& files = entry.worker.model_files;
+  if (!std::binary_search(files.begin(), files.end(), context.model_file))
+    bytes += context.request.facts->weight_bytes.value_or(Bytes());
+  return bytes.value;
+}
+
+std::uint64_t KeyOrder::least_strategy(const Context& context, std::uint32_t ours, Bytes room) {
+  return context.strategy == fleet::Strategy::kBinpack ? room.value : std::uint64_t(ours) * kStrategyStep;
+}
+
+int KeyOrder::compare(const Key& a, std::string_view worker_a, const Key& b, std::string_view worker_b) const {
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (parts_[i]->ids) {
+      if (const int order = worker_a.compare(worker_b); order != 0) return order;
+      continue;
+    }
+    if (a[i] != b[i]) return a[i] < b[i] ? -1 : 1;
+  }
+  return 0;
 }
 
 bool KeyOrder::before(const Candidate& a, const Candidate& b) const {

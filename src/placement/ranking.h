@@ -29,6 +29,27 @@ class KeyOrder {
   /// when the one on `a` ranks before the one on `b`.
   [[nodiscard]] bool device_before(
       const Context& context, const WorkerEntry& entry, const Ledger& ledger, std::uint16_t a, std::uint16_t b) const;
+  /// What the parts of a plan's key are at least, before the plan is known.
+  struct Least {
+    std::uint64_t simulated = 0;
+    std::uint64_t engine_order = 0;
+    std::uint64_t host_layers = 0;
+    std::uint64_t devices = 0;
+    std::uint64_t bytes_to_fetch = 0;
+    std::uint64_t strategy = 0;
+    std::uint64_t bytes_left = 0;
+  };
+  /// Whether every part has such a bound.
+  [[nodiscard]] bool bounded() const { return bounded_; }
+  void fill(const Least& least, Key& key) const;
+  /// Bytes that a plan on this worker fetches first; with the bytes of an engine that is installed there.
+  [[nodiscard]] static std::uint64_t bytes_to_fetch(const Context& context,
+                                                    const WorkerEntry& entry,
+                                                    const StaticChain& chain);
+  /// On a worker with `ours` instances and this much room on its devices of one type.
+  [[nodiscard]] static std::uint64_t least_strategy(const Context& context, std::uint32_t ours, Bytes room);
+  /// Of plans on one worker each, by key and worker id: negative when `a` ranks first, 0 when they do not tell.
+  [[nodiscard]] int compare(const Key& a, std::string_view worker_a, const Key& b, std::string_view worker_b) const;
   [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
   [[nodiscard]] const std::vector<std::string>& unknown() const { return unknown_; }
   /// True when, of the plans for one worker, those with all layers on one device rank before all others: other layouts
@@ -42,6 +63,7 @@ class KeyOrder {
   std::vector<const KeyPart*> device_parts_;  // of those, what goes by the device
   std::vector<std::string> unknown_;
   bool one_device_wins_ = false;
+  bool bounded_ = true;
 };
 
 }  // namespace berth::placement

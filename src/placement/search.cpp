@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "placement/across.h"
+#include "placement/by_index.h"
 
 namespace berth::placement {
 namespace {
@@ -160,6 +161,12 @@ std::vector<Candidate> Search::walk(std::vector<Ledger>& ledgers, std::uint32_t 
 }
 
 Search::Placement Search::place() {
+  if (auto chosen = ByIndex(*this, context_).place()) return {.chosen = *std::move(chosen)};
+  judge_all();
+  return place_among_all();
+}
+
+Search::Placement Search::place_among_all() {
   const std::uint32_t asked = context_.request.replicas;
   std::vector<Ledger> ledgers;
   ledgers.reserve(workers_.size());

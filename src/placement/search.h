@@ -1,12 +1,16 @@
 #pragma once
 // The search behind decide(): judge every worker once, then place replica by replica.
 //
+// Where the index of the snapshot tells (by_index.h), only workers that may come first are looked at. Else, and for the
+// report, every worker is judged:
+//
 //   1. gate: state, cordon, labels, selection of each worker (hide nothing)
 //   2. class: the static chain once per class of workers, engine and device type
 //   3. layouts: for each worker and type that the chain admits, candidates or the nearest shortfall
 //   4. place: best key first; only when the greedy walk falls short, exact counts per worker decide which plan may be
 //      taken without costing a later replica its place
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,12 +68,26 @@ class Search {
   };
   /// Places up to request.replicas; with `accept: memory_uncertain` a second round claims `expected`.
   Placement place();
+  /// Steps 1–3 for every worker, once.
+  void judge_all();
+
+  /// The worker without judgements.
+  const WorkerEval& look_at(const WorkerEntry& entry);
+  /// The chain of a type of this worker; equal for equal kinds.
+  const StaticChain& chain_of(std::size_t option, const WorkerEntry& entry, const DeviceType& type);
+  /// Nothing is rejected and nothing unknown.
+  [[nodiscard]] static bool passes(const StaticChain& chain);
+  /// The best plan on the worker as it is, with one engine on devices of one of its types.
+  std::optional<Candidate> best_with(const WorkerEntry& entry, std::size_t option, const DeviceType& type);
+  /// The best plan on the worker with that ledger.
+  std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
 
   /// Nothing static rules out what the chain is about on this worker, and nothing is unknown.
   [[nodiscard]] bool admits(const WorkerEval& worker, const StaticChain& chain) const;
   /// Whether one replica would find a place on this worker with that ledger.
   bool fits_on(const WorkerEval& worker, const Ledger& ledger);
 
+  /// After judge_all(), in the order of the snapshot.
   [[nodiscard]] const std::vector<const WorkerEval*>& workers() const { return workers_; }
   [[nodiscard]] const KeyOrder& order() const { return order_; }
   /// True when some worker with an open gate has no reject but something unknown.
@@ -83,7 +101,6 @@ class Search {
   void judge_type(const WorkerEval& worker, std::size_t option, std::size_t type, Judgement& j);
   [[nodiscard]] bool cannot_pass(const Judgement& best, const DeviceType& type, const StaticChain& chain) const;
   Candidate* first_of(std::vector<Candidate>& candidates, const Ledger& ledger) const;
-  std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
   [[nodiscard]] const Candidate* judged_best(const WorkerEval& worker) const;
   /// The answer is good until the next call.
   LayoutAnswer& run_layouts(const LayoutInput& input, std::size_t option);
@@ -108,20 +125,26 @@ class Search {
   std::vector<Candidate> walk(std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain, bool careful);
   std::vector<std::uint32_t> counts(const std::vector<Ledger>& ledgers, std::uint32_t wanted, bool uncertain);
 
+  Placement place_among_all();
+  void fill(WorkerEval& worker, const WorkerEntry& entry);
+
   Context& context_;
+  const Search* before_;
   KeyOrder order_;
   struct ByLow {
     std::size_t operator()(const Hash& h) const { return h.lo; }
   };
-  std::unordered_map<Hash, ClassEval, ByLow> classes_;      // by WorkerEntry::types_key; never walked through
-  std::vector<std::map<std::string, StaticChain>> chains_;  // [option], by chain_key: classes share them
-  std::vector<std::vector<bool>> layouts_;                  // [option][row of layout_table()]: the engine knows it
-  std::vector<WorkerEval> judged_;                          // here, not by `before`
-  std::vector<Judgement> judgements_;                       // of those, where their class does not tell
-  std::vector<const Judgement*> told_;                      // of those, per option
-  std::vector<const WorkerEval*> workers_;                  // in the order of the snapshot
-  LayoutAnswer answer_;                                     // of the layouts that are being looked at
-  std::size_t open_workers_ = 0;                            // with an open gate
+  std::unordered_map<Hash, ClassEval, ByLow> classes_;  // by WorkerEntry::types_key; never walked through
+  std::vector<std::map<Hash, StaticChain>> chains_;     // [option], by DeviceType::kind: classes share them
+  std::vector<std::vector<bool>> layouts_;              // [option][row of layout_table()]: the engine knows it
+  bool all_judged_ = false;
+  std::deque<WorkerEval> looked_at_;        // one by one
+  std::vector<WorkerEval> judged_;          // here, not by `before`
+  std::vector<Judgement> judgements_;       // of those, where their class does not tell
+  std::vector<const Judgement*> told_;      // of those, per option
+  std::vector<const WorkerEval*> workers_;  // in the order of the snapshot
+  LayoutAnswer answer_;                     // of the layouts that are being looked at
+  std::size_t open_workers_ = 0;            // with an open gate
   std::uint64_t steps_ = 0;
   bool limit_ = false;
 };

@@ -175,6 +175,24 @@ const Estimates::LayerTable& Estimates::layer_table(const DeviceTraits& traits) 
   return table;
 }
 
+const Estimates::Whole& Estimates::whole(const DeviceTraits& traits) {
+  for (const auto& row : wholes_)
+    if (same_memory(row.traits, traits)) return row.whole;
+  auto& whole = wholes_.emplace_back(WholeRow{traits, {}}).whole;
+  const auto* model = llama();
+  if (model == nullptr) return whole;
+  const std::uint32_t layers[] = {model->total_layers()};
+  const auto split = model->split(layers, traits);
+  whole = {split.devices.front(), split.host};
+  return whole;
+}
+
+const Interval& Estimates::on_host() {
+  const auto* model = llama();
+  if (!on_host_) on_host_ = model == nullptr ? Interval{} : model->split({}, {.framework = "cpu"}).host;
+  return *on_host_;
+}
+
 Estimates::Runs* Estimates::runs(const DeviceTraits& traits, std::uint32_t count) {
   constexpr std::uint32_t kKeptMax = 256;  // layers: 1.5 MiB
   for (auto& row : runs_)

@@ -78,6 +78,14 @@ class Estimates {
   /// Null with `error` set when a fact is missing.
   const estimate::LlamaModel* llama();
   const LayerTable& layer_table(const DeviceTraits& traits);
+  /// All layers on one device.
+  struct Whole {
+    Interval device;
+    Interval host;
+  };
+  const Whole& whole(const DeviceTraits& traits);
+  /// All layers on the host, beside devices or without.
+  const Interval& on_host();
   /// Null when `count` is not the whole model, or too much to keep.
   Runs* runs(const DeviceTraits& traits, std::uint32_t count);
   /// A lower bound of the bytes that `layers` layers take on devices.
@@ -118,6 +126,10 @@ class Estimates {
     DeviceTraits traits;
     LayerTable table;
   };
+  struct WholeRow {
+    DeviceTraits traits;
+    Whole whole;
+  };
   struct RunsRow {
     DeviceTraits traits;
     Runs runs;
@@ -128,6 +140,8 @@ class Estimates {
     std::optional<estimate::RankEstimate> rank;
   };
   std::deque<TableRow> tables_;
+  std::deque<WholeRow> wholes_;
+  std::optional<Interval> on_host_;
   std::deque<RunsRow> runs_;
   std::deque<RankRow> ranks_;
   std::vector<Bytes> least_;
@@ -168,6 +182,7 @@ struct Context {
   std::string model_file;  // file_key() of the request's source
   bool carries_files = true;
   bool carries_interconnect = true;
+  bool use_index = true;
 
   /// Turns a reject or unknown that the request accepts into a warn.
   RuleOutcome accepted(RuleOutcome outcome);

@@ -37,7 +37,7 @@ class FixSearch {
 
  private:
   bool try_edits(const std::vector<const Edit*>& edits) {
-    if (calls_ >= budget_.calls_max) return false;
+    if (calls_ >= budget_.calls_max || fixes_.size() >= budget_.fixes_max) return false;
     ++calls_;
     Question q = start_;
     for (const auto* e : edits) q = e->apply(std::move(q));

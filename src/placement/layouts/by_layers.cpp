@@ -137,10 +137,10 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
   const auto fixed = fixed_device_count(input);
   if (fixed && *fixed != 1) return;
   if (!llama_ready(input, answer)) return;
-  const auto& table = input.option.estimates->layer_table(input.type.traits);
-  const auto total = static_cast<std::uint32_t>(table.device.size() - 1);
+  const auto total = input.option.estimates->llama()->total_layers();
   if (layers_wanted(input, total) < total) return;
-  const Bytes claim = pick(table.device[total], input.uncertain), host = pick(table.host[total], input.uncertain);
+  const auto& [device_bytes, host_bytes] = input.option.estimates->whole(input.type.traits);
+  const Bytes claim = pick(device_bytes, input.uncertain), host = pick(host_bytes, input.uncertain);
   const bool shared = input.type.traits.unified_memory;
   const bool host_holds = host + (shared ? claim : Bytes()) <= input.ledger.memory;
   const auto add = [&](std::uint16_t position) {
@@ -162,7 +162,6 @@ void layout_single_device(const LayoutInput& input, LayoutAnswer& answer) {
     if (holding > 0 || group.empty() || input.purpose != Purpose::kJudge) continue;
     const auto position = group.front();
     auto shortfall = check_claims(input, group.first(1), std::span(&claim, 1), host, "single_device");
-    const auto &device_bytes = table.device[total], &host_bytes = table.host[total];
     const bool expected_fits = !input.uncertain && device_bytes.expected <= input.ledger.devices[position] &&
                                host_bytes.expected + (shared ? device_bytes.expected : Bytes()) <= input.ledger.memory;
     if (expected_fits) mark_uncertain(shortfall, {{device_bytes}, host_bytes});
@@ -250,7 +249,7 @@ void layout_partial_offload(const LayoutInput& input, LayoutAnswer& answer) {
 
 void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
   if (!llama_ready(input, answer)) return;
-  const auto& table = input.option.estimates->layer_table(input.type.traits);
+  const auto& bytes = input.option.estimates->on_host();
   const bool offload_asked = input.option.settings.offload_layers.value_or(0) > 0 || fixed_device_count(input);
   if (offload_asked) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kDevicesAsked), Bytes(Bytes::kMax)});
@@ -260,15 +259,15 @@ void layout_cpu(const LayoutInput& input, LayoutAnswer& answer) {
     answer.shortfalls.push_back({RuleId::kLayout, RuleOutcome::reject(Reason::kNoCpuOffload), Bytes(Bytes::kMax)});
     return;
   }
-  const Bytes claim = pick(table.host[0], input.uncertain);
+  const Bytes claim = pick(bytes, input.uncertain);
   if (claim <= input.ledger.memory) {
     Candidate& c = add_candidate(input, "cpu", answer);
-    c.total_layers = static_cast<std::uint32_t>(table.device.size() - 1);
+    c.total_layers = input.option.estimates->llama()->total_layers();
     c.memory_claim = claim;
     return;
   }
   auto shortfall = check_claims(input, {}, {}, claim, "cpu");
-  if (!input.uncertain && table.host[0].expected <= input.ledger.memory) mark_uncertain(shortfall, {{}, table.host[0]});
+  if (!input.uncertain && bytes.expected <= input.ledger.memory) mark_uncertain(shortfall, {{}, bytes});
   answer.shortfalls.push_back(std::move(shortfall));
 }
 

@@ -9,13 +9,6 @@
 namespace berth::placement {
 namespace {
 
-bool same_type(const fleet::Device& a, const fleet::Device& b) {
-  return a.vendor == b.vendor && a.framework == b.framework && a.name == b.name &&
-         a.memory_total_bytes == b.memory_total_bytes && a.compute_capability == b.compute_capability &&
-         a.runtime_version == b.runtime_version && a.driver_version == b.driver_version &&
-         a.unified_memory == b.unified_memory && a.partition == b.partition;
-}
-
 RuleOutcome guarded(StaticRule rule, const StaticInput& input, RowState& rows) {
   try {
     return rule(input, rows);
@@ -31,62 +24,6 @@ std::uint64_t grade(const StaticChain& chain) {
 }
 
 }  // namespace
-
-std::vector<DeviceType> device_types(const fleet::Worker& worker) {
-  std::vector<DeviceType> types;
-  for (std::size_t i = 0; i < worker.devices.size(); ++i) {
-    const auto& device = worker.devices[i];
-    auto at = std::find_if(types.begin(), types.end(), [&](const DeviceType& t) {
-      return same_type(worker.devices[t.positions.empty() ? t.unhealthy.front() : t.positions.front()], device);
-    });
-    if (at == types.end()) {
-      DeviceType type;
-      type.traits = {.framework = device.framework, .unified_memory = device.unified_memory};
-      type.vendor = device.vendor;
-      type.title = device.name;
-      types.push_back(std::move(type));
-      at = types.end() - 1;
-    }
-    auto& list = device.health == fleet::Health::kUnhealthy ? at->unhealthy : at->positions;
-    list.push_back(static_cast<std::uint16_t>(i));
-  }
-  DeviceType cpu;
-  cpu.cpu = true;
-  cpu.vendor = "cpu";
-  cpu.title = "CPU";
-  cpu.traits = {.framework = "cpu", .unified_memory = false};
-  types.push_back(std::move(cpu));
-  return types;
-}
-
-std::string chain_key(const WorkerEntry& entry, const DeviceType& type) {
-  const auto& w = entry.worker;
-  std::string key;
-  const auto add = [&](std::string_view text) {
-    key += text;
-    key += '\x1f';
-  };
-  const auto add_told = [&](const std::optional<std::string>& text) { add(text ? "+" + *text : "-"); };
-  add(w.os);
-  add(w.arch);
-  add_told(w.container_runtime);
-  add(w.simulated ? "simulated" : "");
-  if (!w.engines) add("untold");
-  if (w.engines)
-    for (const auto& engine : *w.engines) add(engine.engine + " " + engine.version);
-  key += '\x1e';
-  if (type.cpu) return key + "cpu";
-  const auto& device = w.devices[type.positions.empty() ? type.unhealthy.front() : type.positions.front()];
-  add(type.positions.empty() ? "unhealthy" : "");
-  add(device.vendor);
-  add(device.framework);
-  add(device.name);
-  add_told(device.runtime_version);
-  add_told(device.driver_version);
-  add_told(device.compute_capability);
-  add_told(device.partition);
-  return key;
-}
 
 StaticChain static_chain(const StaticInput& input) {
   StaticChain chain;

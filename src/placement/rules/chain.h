@@ -7,24 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "fleet/worker_class.h"
 #include "placement/detail/context.h"
 
 namespace berth::placement {
 
 using Chain = std::array<RuleOutcome, kRuleCount>;
 
-/// Devices of a worker that no rule can tell apart, or its CPU.
-struct DeviceType {
-  bool cpu = false;
-  std::vector<std::uint16_t> positions;  // in WorkerEntry::worker.devices, all healthy
-  std::vector<std::uint16_t> unhealthy;
-  DeviceTraits traits;
-  std::string vendor;
-  std::string title;  // "NVIDIA A100 80GB", "CPU"
-};
-
-/// Types of one worker, CPU last. Same class key, same answer.
-std::vector<DeviceType> device_types(const fleet::Worker& worker);
+using fleet::device_types;
+using fleet::DeviceType;
 
 /// Every rule's outcome and reason, 12 bits each, five to a word; and which inputs the source lacks.
 struct Outcomes {
@@ -71,8 +62,6 @@ struct StaticInput {
 /// Runs request and format … health in the table's order; below a reject the rest is not_evaluated. An exception in a
 /// rule is `unknown`, reason internal_error, for this subject only.
 StaticChain static_chain(const StaticInput& input);
-/// What the static rules may look at, as text: equal keys, equal chains. A rule that looks at more must add it here.
-std::string chain_key(const WorkerEntry& entry, const DeviceType& type);
 /// The first version without reject and warn, else without reject, else the one that gets farthest.
 StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type);
 
