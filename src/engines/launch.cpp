@@ -149,7 +149,10 @@ Result<std::string> visible_list(const Recipe& recipe,
   for (const auto& id : part.devices) {
     const auto at = place.device_indices.find(id);
     if (at == place.device_indices.end())
-      return invalid(fmt::format("device {} has no place in the driver's list at present", printable(id)));
+      return invalid(
+          fmt::format("device {} has no place in the driver's list at present, and this engine takes no other name for "
+                      "it (slices of a device have none): deploy on a whole device, or with another engine",
+                      printable(id)));
     out.push_back(at->second);
   }
   return join(out, ",");

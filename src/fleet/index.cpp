@@ -37,6 +37,25 @@ Lane lane_of(const IndexBlock& block, std::size_t type, const WorkerClass& cls) 
   return lane;
 }
 
+/// The figures of the worker at `w`, which is in its place.
+void enter(IndexBlock& block, const std::vector<DeviceType>& types, std::size_t w) {
+  const WorkerEntry& e = *block.workers[w];
+  block.ours[w] = ours_on(e);
+  block.shut[w] = e.worker.state != WorkerState::kReady || e.worker.cordoned ? 1 : 0;
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    const auto& positions = types[t].positions;
+    const auto rooms = std::span(block.rooms[t]).subspan(w * positions.size(), positions.size());
+    for (std::size_t i = 0; i < positions.size(); ++i) rooms[i] = e.capacity[positions[i]].allocatable;
+    std::sort(rooms.begin(), rooms.end(), std::greater<>());
+  }
+}
+
+void add_slots(IndexBlock& block, std::size_t type, std::size_t w) {
+  if (block.shut[w] != 0) return;
+  for (const Bytes room : block.rooms_of(type, w))
+    block.slots[type].push_back({room, block.ours[w], static_cast<std::uint32_t>(w)});
+}
+
 Workers::iterator place_in(Workers& workers, const std::string& id) {
   return std::lower_bound(workers.begin(), workers.end(), id, [](const WorkerEntry* e, const std::string& key) {
     return e->worker.id < key;
@@ -55,20 +74,46 @@ FleetIndex::Block FleetIndex::make_block(std::uint32_t number, Workers workers) 
   auto block = std::make_shared<IndexBlock>();
   block->cls = number;
   block->rooms.resize(types.size());
-  block->ours.reserve(workers.size());
-  block->shut.reserve(workers.size());
-  for (std::size_t t = 0; t < types.size(); ++t) block->rooms[t].reserve(workers.size() * types[t].positions.size());
-  for (const auto* e : workers) {
-    block->ours.push_back(ours_on(*e));
-    block->shut.push_back(e->worker.state != WorkerState::kReady || e->worker.cordoned ? 1 : 0);
-    for (std::size_t t = 0; t < types.size(); ++t) {
-      auto& rooms = block->rooms[t];
-      const auto from = static_cast<std::ptrdiff_t>(rooms.size());
-      for (const auto p : types[t].positions) rooms.push_back(e->capacity[p].allocatable);
-      std::sort(rooms.begin() + from, rooms.end(), std::greater<>());
-    }
-  }
+  block->slots.resize(types.size());
+  block->ours.resize(workers.size());
+  block->shut.resize(workers.size());
   block->workers = std::move(workers);
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    block->rooms[t].resize(block->workers.size() * types[t].positions.size());
+    block->slots[t].reserve(block->rooms[t].size());
+  }
+  for (std::size_t w = 0; w < block->workers.size(); ++w) {
+    enter(*block, types, w);
+    for (std::size_t t = 0; t < types.size(); ++t) add_slots(*block, t, w);
+  }
+  for (auto& slots : block->slots) std::sort(slots.begin(), slots.end());
+  return block;
+}
+
+FleetIndex::Block FleetIndex::make_block(const IndexBlock& before,
+                                         std::size_t changed,
+                                         const WorkerEntry& fresh) const {
+  const auto& types = worker_class(before.cls).types;
+  auto block = std::make_shared<IndexBlock>(before);
+  block->workers[changed] = &fresh;
+  enter(*block, types, changed);
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    const auto& old = before.slots[t];
+    auto& slots = block->slots[t];
+    slots.clear();
+    add_slots(*block, t, changed);
+    std::vector<Slot> fresh_slots;
+    fresh_slots.swap(slots);
+    std::sort(fresh_slots.begin(), fresh_slots.end());
+    slots.reserve(old.size() + fresh_slots.size());
+    auto next = fresh_slots.begin();
+    for (const auto& slot : old) {
+      if (slot.worker == changed) continue;
+      while (next != fresh_slots.end() && *next < slot) slots.push_back(*next++);
+      slots.push_back(slot);
+    }
+    slots.insert(slots.end(), next, fresh_slots.end());
+  }
   return block;
 }
 
@@ -151,18 +196,33 @@ std::optional<FleetIndex::Place> FleetIndex::block_for(std::uint32_t cls, const 
   return std::nullopt;
 }
 
+/// The page's other lanes are as they were.
+void FleetIndex::set_block(Place place, Block block) {
+  auto page = std::make_shared<Page>(*pages_[place.page]);
+  const auto& cls = worker_class(block->cls);
+  auto lane = std::find_if(page->lanes.begin(), page->lanes.end(), [&](const Lane& l) {
+    return l.block == page->blocks[place.block].get();
+  });
+  for (std::size_t t = 0; t < cls.types.size(); ++t, ++lane) *lane = lane_of(*block, t, cls);
+  page->blocks[place.block] = std::move(block);
+  pages_[place.page] = std::move(page);
+}
+
+void FleetIndex::exchange(Place place, const WorkerEntry& old, const WorkerEntry& fresh) {
+  const IndexBlock& before = *pages_[place.page]->blocks[place.block];
+  const auto spot = std::lower_bound(
+      before.workers.begin(), before.workers.end(), old.worker.id, [](const WorkerEntry* e, const std::string& key) {
+        return e->worker.id < key;
+      });
+  ASSERT(spot != before.workers.end() && *spot == &old);
+  set_block(place, make_block(before, static_cast<std::size_t>(spot - before.workers.begin()), fresh));
+}
+
 void FleetIndex::replace(Place place, Workers workers, std::uint32_t cls) {
   auto blocks = pages_[place.page]->blocks;
   const auto spot = blocks.begin() + static_cast<std::ptrdiff_t>(place.block);
   if (!workers.empty() && workers.size() <= kBlockWorkers) {
-    // Often: the page's other lanes are as they were.
-    auto page = std::make_shared<Page>(*pages_[place.page]);
-    auto lane =
-        std::find_if(page->lanes.begin(), page->lanes.end(), [&](const Lane& l) { return l.block == spot->get(); });
-    page->blocks[place.block] = make_block(cls, std::move(workers));
-    for (std::size_t t = 0; t < worker_class(cls).types.size(); ++t, ++lane)
-      *lane = lane_of(*page->blocks[place.block], t, worker_class(cls));
-    pages_[place.page] = std::move(page);
+    set_block(place, make_block(cls, std::move(workers)));
     return;
   }
   if (workers.empty()) {
@@ -241,11 +301,7 @@ std::shared_ptr<const FleetIndex> FleetIndex::with(const WorkerEntry* old, const
   ASSERT(cls.has_value());
   const auto place = index->block_for(*cls, old->worker.id);
   ASSERT(place.has_value());
-  Workers workers = index->pages_[place->page]->blocks[place->block]->workers;
-  const auto spot = place_in(workers, old->worker.id);
-  ASSERT(spot != workers.end() && *spot == old);
-  *spot = fresh;
-  index->replace(*place, std::move(workers), *cls);
+  index->exchange(*place, *old, *fresh);
   return index;
 }
 

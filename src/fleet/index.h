@@ -29,6 +29,15 @@ struct WorkerClass {
   bool simulated = false;
 };
 
+/// A healthy device of an open worker.
+struct Slot {
+  Bytes room;
+  std::uint32_t ours = 0;    // instances of ours on its worker
+  std::uint32_t worker = 0;  // in IndexBlock::workers
+
+  friend bool operator<(const Slot& a, const Slot& b) { return a.ours != b.ours ? a.ours < b.ours : a.room < b.room; }
+};
+
 /// Workers of one class next to each other in the order of their ids, and their figures side by side.
 struct IndexBlock {
   std::uint32_t cls = 0;  // number in FleetIndex
@@ -36,6 +45,8 @@ struct IndexBlock {
   std::vector<std::uint32_t> ours;        // instances of ours on each
   std::vector<std::uint8_t> shut;         // not ready, or cordoned
   std::vector<std::vector<Bytes>> rooms;  // per type, worker by worker: allocatable of the healthy, most first
+
+  std::vector<std::vector<Slot>> slots;  // per type: by ours, then by room
 
   /// Most allocatable first; those of the CPU are none.
   [[nodiscard]] std::span<const Bytes> rooms_of(std::size_t type, std::size_t worker) const {
@@ -97,9 +108,13 @@ class FleetIndex {
   /// The block of the class that holds this id or would; nothing when the class has no worker.
   [[nodiscard]] std::optional<Place> block_for(std::uint32_t cls, const std::string& id) const;
   [[nodiscard]] Block make_block(std::uint32_t cls, Workers workers) const;
+  /// The block with another entry in place of the worker at `changed`.
+  [[nodiscard]] Block make_block(const IndexBlock& before, std::size_t changed, const WorkerEntry& fresh) const;
   [[nodiscard]] std::shared_ptr<const Page> make_page(std::vector<Block> blocks) const;
   /// In place of the block there; none when empty, two when too many.
   void replace(Place place, Workers workers, std::uint32_t cls);
+  void set_block(Place place, Block block);
+  void exchange(Place place, const WorkerEntry& old, const WorkerEntry& fresh);
   void append(std::uint32_t cls, Workers workers);
   void add(const WorkerEntry& entry);
   void remove(const WorkerEntry& entry);

@@ -1,6 +1,7 @@
 #include "placement/by_index.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "placement/layouts/ranks.h"
 
@@ -36,7 +37,7 @@ std::optional<std::vector<Candidate>> ByIndex::place() {
   const std::size_t looks_max = kLooksAtLeast + kLooksPerReplica * asked;
   while (chosen_.size() < asked) {
     if (heap_.empty()) {
-      if (next_option_ == context_.options.size()) return std::nullopt;
+      if (next_option_ > 0 || context_.options.empty()) return std::nullopt;
       open_option();
       continue;
     }
@@ -48,40 +49,55 @@ std::optional<std::vector<Candidate>> ByIndex::place() {
       take(lead);
     else if (lead.entry != nullptr)
       look_at(lead);
+    else if (lead.close)
+      look_into(lead);
     else if (lead.lane != nullptr)
-      look_into(std::move(lead));
+      look_closer(std::move(lead));
     else
       open_option();
   }
   return std::move(chosen_);
 }
 
-/// Leads for the lanes of one more engine, and one that stands for those after it.
+/// Leads for the lanes of one more engine, and one that stands for what comes after it: the same on CPUs, then the next
+/// engine.
 void ByIndex::open_option() {
   static const std::string kNone;
-  const auto option = static_cast<std::uint32_t>(next_option_++);
-  const std::size_t before = heap_.size();
-  const Lane* last = nullptr;
-  const Demand* demand = nullptr;
-  context_.snapshot.index().each_lane([&](const Lane& lane) {
-    if (!lane.open()) return;
-    if (last == nullptr || last->cls != lane.cls || last->type != lane.type)
-      demand = &demand_of(option, context_.snapshot.index().worker_class(lane.cls).types[lane.type]);
-    last = &lane;
-    add_lane(lane, *demand);
-  });
-  if (next_option_ < context_.options.size()) {
-    Lead next{.id = &kNone, .option = option + 1};
-    search_.order().fill({.engine_order = context_.options[next_option_].order}, next.least);
-    heap_.push_back(std::move(next));
-  }
   const auto behind_it = [&](const Lead& a, const Lead& b) { return behind(a, b); };
+  const std::size_t before = heap_.size();
+  const bool cpu = std::exchange(cpus_next_, !cpus_next_);
+  if (!cpu) ++next_option_;
+  const auto option = static_cast<std::uint32_t>(next_option_ - 1);
+  open_lanes(option, cpu);
+  Lead next{.id = &kNone, .option = option};
+  if (!cpu) {
+    auto& estimates = *context_.options[option].estimates;
+    const bool parts = context_.options[option].engine->memory == engines::MemoryModel::kParts;
+    const std::uint64_t host_layers = parts && estimates.llama() != nullptr ? estimates.llama()->total_layers() : 0;
+    search_.order().fill({.engine_order = context_.options[option].order, .host_layers = host_layers}, next.least);
+    heap_.push_back(next);
+  } else if (next_option_ < context_.options.size()) {
+    search_.order().fill({.engine_order = context_.options[next_option_].order}, next.least);
+    heap_.push_back(next);
+  }
   if (before == 0) return std::make_heap(heap_.begin(), heap_.end(), behind_it);
   for (std::size_t i = before + 1; i <= heap_.size(); ++i)
     std::push_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(i), behind_it);
 }
 
-void ByIndex::add_lane(const Lane& lane, const Demand& demand) {
+void ByIndex::open_lanes(std::uint32_t option, bool cpu) {
+  const Lane* last = nullptr;
+  Demand* demand = nullptr;
+  context_.snapshot.index().each_lane([&](const Lane& lane) {
+    if (!lane.open() || (lane.devices == 0) != cpu) return;
+    if (last == nullptr || last->cls != lane.cls || last->type != lane.type)
+      demand = &demand_of(option, context_.snapshot.index().worker_class(lane.cls).types[lane.type]);
+    last = &lane;
+    add_lane(lane, *demand);
+  });
+}
+
+void ByIndex::add_lane(const Lane& lane, Demand& demand) {
   auto least = least_of(
       demand, std::span(lane.tops).first(std::min<std::size_t>(lane.devices, lane.tops.size())), lane.sum, lane.memory);
   if (!least) return;
@@ -94,39 +110,71 @@ void ByIndex::add_lane(const Lane& lane, const Demand& demand) {
   lead.id = &lane.block->workers.front()->worker.id;
   lead.option = demand.option;
   lead.lane = &lane;
+  if (least->devices == 1 && least->host_layers == 0 && context_.strategy == fleet::Strategy::kSpread)
+    on_one_device(lane, *claim_of(demand, 1), *least);
   search_.order().fill(*least, lead.least);
 }
 
-/// Leads for the workers of a lane, once its chain is known to pass.
-void ByIndex::look_into(Lead lead) {
+/// Strategy and bytes left of the device that holds the claim on the worker with fewest of ours.
+void ByIndex::on_one_device(const Lane& lane, Bytes claim, Least& least) const {
+  const auto& slots = lane.block->slots[lane.type];
+  for (auto from = slots.begin(); from != slots.end();) {
+    const auto fits = std::partition_point(
+        from, slots.end(), [&](const fleet::Slot& s) { return s.ours == from->ours && s.room < claim; });
+    if (fits == slots.end()) return;
+    if (fits->ours == from->ours) {
+      least.strategy = KeyOrder::least_strategy(context_, fits->ours, Bytes());
+      least.bytes_left = fits->room.minus_or_zero(claim).value;
+      return;
+    }
+    from = fits;
+  }
+}
+
+template <class Visit>
+void ByIndex::each_worker(const Lead& lead, const StaticChain* chain, Visit&& visit) {
   const Lane& lane = *lead.lane;
   const auto& cls = context_.snapshot.index().worker_class(lane.cls);
-  const auto& type = cls.types[lane.type];
   const auto& block = *lane.block;
-  const auto& chain = search_.chain_of(lead.option, *block.workers.front(), type);
-  if (!Search::passes(chain)) return;
-  const Demand& demand = demand_of(lead.option, type);
-  Least least;
-  least.engine_order = context_.options[lead.option].order;
-  least.simulated = cls.simulated ? 1 : 0;
+  Demand& demand = demand_of(lead.option, cls.types[lane.type]);
   for (std::size_t w = 0; w < block.workers.size(); ++w) {
     if (block.shut[w] != 0) continue;
     const auto* entry = block.workers[w];
-    if (touched_.contains(entry)) continue;
     const auto rooms = block.rooms_of(lane.type, w);
     Bytes sum;
     for (const auto room : rooms) sum += room;
-    const auto bound = least_of(demand, rooms, sum, entry->memory.allocatable);
-    if (!bound) continue;
-    least.host_layers = bound->host_layers;
-    least.devices = bound->devices;
-    least.bytes_left = bound->bytes_left;
-    least.bytes_to_fetch = search_.order().bytes_to_fetch(context_, *entry, chain);
-    least.strategy = search_.order().least_strategy(context_, block.ours[w], sum);
+    auto least = least_of(demand, rooms, sum, entry->memory.allocatable);
+    if (!least || touched_.contains(entry)) continue;
+    least->engine_order = context_.options[lead.option].order;
+    least->simulated = cls.simulated ? 1 : 0;
+    least->bytes_to_fetch =
+        chain == nullptr ? (lane.files ? 0 : whole_model_) : search_.order().bytes_to_fetch(context_, *entry, *chain);
+    least->strategy = search_.order().least_strategy(context_, block.ours[w], sum);
     Lead next{.id = &entry->worker.id, .option = lead.option, .lane = &lane, .entry = entry};
-    search_.order().fill(least, next.least);
-    push(std::move(next));
+    search_.order().fill(*least, next.least);
+    visit(std::move(next));
   }
+}
+
+/// The bound of the best of its workers.
+void ByIndex::look_closer(Lead lead) {
+  std::optional<Lead> best;
+  each_worker(lead, nullptr, [&](Lead next) {
+    if (!best || behind(*best, next)) best = std::move(next);
+  });
+  if (!best) return;
+  lead.least = best->least;
+  lead.id = best->id;
+  lead.close = true;
+  push(std::move(lead));
+}
+
+/// Leads for the workers of a lane, once its chain is known to pass.
+void ByIndex::look_into(const Lead& lead) {
+  const auto& type = context_.snapshot.index().worker_class(lead.lane->cls).types[lead.lane->type];
+  const auto& chain = search_.chain_of(lead.option, *lead.lane->block->workers.front(), type);
+  if (!Search::passes(chain)) return;
+  each_worker(lead, &chain, [&](Lead next) { push(std::move(next)); });
 }
 
 /// The plan on one worker with one engine and device type, if there is one.
@@ -166,17 +214,17 @@ void ByIndex::take(const Lead& lead) {
   push(std::move(next));
 }
 
-const ByIndex::Demand& ByIndex::demand_of(std::uint32_t option, const DeviceType& type) {
-  for (const auto& known : demands_) {
+ByIndex::Demand& ByIndex::demand_of(std::uint32_t option, const DeviceType& type) {
+  for (auto& known : demands_) {
     const auto& t = *known.type;
-    if (known.option == option && t.cpu == type.cpu && t.total == type.total && t.traits == type.traits) return known;
+    if (known.option == option && t.total == type.total && t.cpu == type.cpu && t.traits == type.traits) return known;
   }
   const bool parts = context_.options[option].engine->memory == engines::MemoryModel::kParts;
   return demands_.emplace_back(parts ? parts_demand(option, type) : share_demand(option, type));
 }
 
 ByIndex::Demand ByIndex::parts_demand(std::uint32_t option, const DeviceType& type) {
-  Demand demand{&type, option, {}, {}};
+  Demand demand{.type = &type, .option = option};
   auto& estimates = *context_.options[option].estimates;
   if (estimates.llama() == nullptr) return demand;
   if (type.cpu) {
@@ -184,43 +232,46 @@ ByIndex::Demand ByIndex::parts_demand(std::uint32_t option, const DeviceType& ty
     return demand;
   }
   const auto& whole = estimates.whole(type.traits);
-  demand.claims = {std::nullopt, whole.device.high};
+  demand.claims = {{}, {Demand::Way::kClaim, whole.device.high}};
   demand.host = whole.host.high;
   return demand;
 }
 
-ByIndex::Demand ByIndex::share_demand(std::uint32_t number, const DeviceType& type) {
-  Demand demand{&type, number, {}, {}};
+ByIndex::Demand ByIndex::share_demand(std::uint32_t option, const DeviceType& type) {
+  Demand demand{.type = &type, .option = option};
   if (type.cpu) return demand;
-  const Option& option = context_.options[number];
-  const auto fixed = option.sizes.world();
-  const std::uint32_t most = fixed.value_or(kRanksMax);
-  demand.claims.resize(most + 1);
-  for (std::uint32_t n = fixed.value_or(1); n <= most; ++n) {
-    for (auto& cut : cuts_of(context_, option.sizes, option, n)) {
-      if (cut.undivided) continue;
-      const auto* rank = option.estimates->rank(cut.shape, type.traits);
-      if (rank == nullptr) continue;
-      const Share share = share_of(type.total, rank->device.high, option.settings.utilization);
-      if (share.below_need || share.claim > type.total) continue;
-      auto& known = demand.claims[n];
-      known = known ? std::min(*known, share.claim) : share.claim;
-    }
-  }
+  const auto fixed = context_.options[option].sizes.world();
+  demand.fewest = fixed.value_or(1);
+  demand.claims.resize(fixed.value_or(kRanksMax) + 1);
   return demand;
 }
 
-std::optional<Least> ByIndex::least_of(const Demand& demand,
-                                       std::span<const Bytes> rooms,
-                                       Bytes sum,
-                                       Bytes memory) const {
+std::optional<Bytes> ByIndex::claim_of(Demand& demand, std::size_t n) {
+  auto& known = demand.claims[n];
+  if (known.way == Demand::Way::kOpen) {
+    known.way = Demand::Way::kNone;
+    const Option& option = context_.options[demand.option];
+    for (auto& cut : cuts_of(context_, option.sizes, option, static_cast<std::uint32_t>(n))) {
+      const auto* rank = cut.undivided ? nullptr : option.estimates->rank(cut.shape, demand.type->traits);
+      if (rank == nullptr) continue;
+      const Share share = share_of(demand.type->total, rank->device.high, option.settings.utilization);
+      if (share.below_need || share.claim > demand.type->total) continue;
+      known.bytes = known.way == Demand::Way::kClaim ? std::min(known.bytes, share.claim) : share.claim;
+      known.way = Demand::Way::kClaim;
+    }
+  }
+  if (known.way == Demand::Way::kNone) return std::nullopt;
+  return known.bytes;
+}
+
+std::optional<Least> ByIndex::least_of(Demand& demand, std::span<const Bytes> rooms, Bytes sum, Bytes memory) {
   const auto memory_model = context_.options[demand.option].engine->memory;
   if (memory_model == engines::MemoryModel::kDeclared) return Least{};
   if (memory_model == engines::MemoryModel::kParts) return by_layers(demand, rooms, sum, memory);
   // Ranks lie on the devices with most room.
   const std::size_t most = std::min(demand.claims.size(), rooms.size() + 1);
-  for (std::size_t n = 1; n < most; ++n) {
-    const auto& claim = demand.claims[n];
+  for (std::size_t n = demand.fewest; n < most; ++n) {
+    const auto claim = claim_of(demand, n);
     if (!claim || *claim > rooms[n - 1]) continue;
     Least least{.devices = n};
     if (n == 1) {
@@ -232,15 +283,11 @@ std::optional<Least> ByIndex::least_of(const Demand& demand,
     return least;
   }
   // More ranks than an index knows the rooms of.
-  if (demand.claims.size() > fleet::kLaneTops + 1 && demand.claims.back() && rooms.size() == fleet::kLaneTops)
-    return Least{.devices = demand.claims.size() - 1};
+  if (demand.fewest > fleet::kLaneTops && rooms.size() == fleet::kLaneTops) return Least{.devices = demand.fewest};
   return std::nullopt;
 }
 
-std::optional<Least> ByIndex::by_layers(const Demand& demand,
-                                        std::span<const Bytes> rooms,
-                                        Bytes sum,
-                                        Bytes memory) const {
+std::optional<Least> ByIndex::by_layers(Demand& demand, std::span<const Bytes> rooms, Bytes sum, Bytes memory) const {
   const Option& option = context_.options[demand.option];
   auto& estimates = *option.estimates;
   if (!demand.host) return std::nullopt;
@@ -253,7 +300,7 @@ std::optional<Least> ByIndex::by_layers(const Demand& demand,
     return Least{.host_layers = total};
   }
   if (wanted == total && fixed.value_or(1) == 1 && !rooms.empty()) {
-    const Bytes claim = *demand.claims[1];
+    const Bytes claim = demand.claims[1].bytes;
     if (claim <= rooms.front() && *demand.host <= memory) {
       const auto end = std::partition_point(rooms.begin(), rooms.end(), [&](Bytes room) { return room >= claim; });
       return Least{.devices = 1, .bytes_left = (end - 1)->minus_or_zero(claim).value};

@@ -31,6 +31,7 @@ class KeyOrder {
       const Context& context, const WorkerEntry& entry, const Ledger& ledger, std::uint16_t a, std::uint16_t b) const;
   /// What the parts of a plan's key are at least, before the plan is known.
   struct Least {
+    std::uint64_t one = 1;  // workers, stages
     std::uint64_t simulated = 0;
     std::uint64_t engine_order = 0;
     std::uint64_t host_layers = 0;

@@ -54,6 +54,14 @@ std::string framework_of(const fleet::PlanWorker& part, const Usage& usage) {
   return "";
 }
 
+/// Where each device stands in its driver's list now. A slice of a device has no place there: it goes by its id only.
+std::map<std::string, std::string> places_of(const Usage& usage) {
+  std::map<std::string, std::string> out;
+  for (const fleet::Device& device : usage.devices)
+    if (!device.partition) out.emplace(device.id, std::to_string(device.index));
+  return out;
+}
+
 }  // namespace
 
 std::optional<Failure> Supervisor::Impl::check_room(const Instance& instance, const fleet::PlanWorker& part) {
@@ -144,6 +152,7 @@ Result<engines::LaunchSpec> Supervisor::Impl::command(Instance& instance,
   place.path_roots = options.model_roots;
   const Result<Usage>& now = look();
   const std::string framework = now.has_value() ? framework_of(part, *now) : "";
+  if (now.has_value()) place.device_indices = places_of(*now);
   if (options.launch) return options.launch(*engine, spec.plan, part, framework, spec.task, place);
   TRY(const auto paths, engines::flag_paths(*engine, spec.plan.settings.flags));
   TRY(place.real_paths, resolve_flag_paths(paths, options.model_roots));

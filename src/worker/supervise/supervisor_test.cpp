@@ -180,6 +180,36 @@ TEST_CASE("a start without room is refused with numbers and runs when there is r
   CHECK(machine.until_state("i1", InstanceState::kReady));
 }
 
+TEST_CASE("an engine that takes devices by their place in the driver's list is told the place that they have now") {
+  Machine machine;
+  machine.options.launch = nullptr;  // by the engine's own recipe
+  auto& recipe = machine.catalog.engines.front().recipe;
+  recipe.devices_by_index = true;
+  recipe.visible_devices = {{"cuda", "CUDA_VISIBLE_DEVICES"}};
+  machine.folder.write("engine.sh", "echo sees $CUDA_VISIBLE_DEVICES; exec sleep 600\n");
+  machine.options.engines.commands["fake"] = {"/bin/sh", machine.folder.path("engine.sh")};
+  fleet::Device first{.id = "GPU-a", .index = 3}, second{.id = "GPU-b", .index = 1}, slice{.id = "MIG-c", .index = 1};
+  for (auto* device : {&first, &second, &slice}) {
+    device->vendor = "nvidia";
+    device->framework = "cuda";
+    device->memory_total_bytes = 10 * kGiB;
+  }
+  slice.partition = "1g.10gb";
+  machine.observer.usage.devices = {first, second, slice};
+  machine.restart();
+  const auto start = [&](const std::string& id, std::vector<std::string> devices) {
+    auto desired = machine.desired(id, "");
+    desired.spec.plan.settings.flags.clear();
+    for (const auto& device : devices) desired.spec.plan.workers[0].claim.devices.push_back({device, Bytes(kGiB)});
+    desired.spec.plan.workers[0].devices = std::move(devices);
+    static_cast<void>(machine.supervisor->apply(desired, machine.clock.now()));
+  };
+  start("i1", {"GPU-a", "GPU-b"});
+  CHECK(machine.until([&] { return has(machine.log("i1"), "sees 3,1\n"); }));
+  start("i2", {"MIG-c"});
+  CHECK(machine.until([&] { return has(machine.report("i2").status.message, "MIG-c has no place in the driver"); }));
+}
+
 TEST_CASE("on unified memory the shares of host and device come out of one pool") {
   Machine machine;
   machine.restart();
