@@ -8,6 +8,7 @@
 
 #include "cli/conformance/facts.h"
 #include "cli/conformance/judge.h"
+#include "placement/listing.h"
 
 namespace berth::cli::conformance {
 
@@ -20,6 +21,8 @@ class Comparison {
   /// What decide() returned, verify() lets pass.
   void plan_holds(const fleet::Plan& plan, const fleet::Verification& verification);
   void schedule();
+  /// The same under a policy that lists its candidates.
+  void schedule_listed();
   /// Whether the request would run at all, and what the model is taken for.
   void evaluate();
   /// What the flags make of one replica, and whether that agrees with what is selected.
@@ -44,6 +47,10 @@ class Comparison {
   /// Some reject that says `code` says these values, too.
   void said_with(const std::string& code, const std::map<std::string, std::string>& args);
   void recorded();
+  void listed_place(const std::string& what, const CasePlace& wanted);
+  void listed_choice(const std::vector<CasePlace>& candidates);
+  void listed_candidates(const std::vector<CasePlace>& wanted, const std::vector<fleet::Plan>& got);
+  void listed_estimate(const CaseEstimate& wanted, const placement::Listing& listing);
   void choice(const wire::RawJson& wanted);
   void place(const std::string& what, const CasePlace& wanted);
   void followers(const std::string& what, const std::vector<CaseFollower>& wanted);

@@ -55,7 +55,7 @@ CaseLine run_file(const Judge& judge, const fs::path& path) {
 }  // namespace
 
 Result<Summary> run_conformance(const Options& options) {
-  TRY(const auto judge, Judge::embedded());
+  TRY(const auto judge, Judge::embedded(options.policy == "gpustack" ? fleet::gpustack_policy() : fleet::Policy()));
   TRY(const auto files, case_files(options.folder));
   Summary summary;
   for (const auto& path : files) {
@@ -123,8 +123,7 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
     context.out(*page);
     return kExitOk;
   }
-  if (policy != "berth")
-    return context.misused(invalid("--policy gpustack is not built yet; leave it out for berth's own rules"));
+  options.policy = policy;
   const bool scores = !memory.file.empty() || !memory.gguf_dir.empty();
   if (scores && !options.folder.empty()) return context.misused(invalid("DIR and --memory exclude each other"));
   if (scores && (memory.file.empty() || memory.gguf_dir.empty()))

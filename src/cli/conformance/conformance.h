@@ -18,7 +18,8 @@ constexpr std::size_t kCasesMax = 10'000;
 
 struct Options {
   std::string folder;
-  std::string only;  // glob over ids; empty: all
+  std::string only;              // glob over ids; empty: all
+  std::string policy = "berth";  // or "gpustack": rules of the house
 };
 
 /// One case as it is printed.
