@@ -26,6 +26,7 @@ constexpr std::string_view kAudioDeviceHost = "device/host";
 constexpr std::string_view kAudioHost = "host";
 constexpr std::string_view kClaim = "claim";
 constexpr std::string_view kCacheHost = "kv/host";
+constexpr std::string_view kCachePermille = "kv/host/permille";
 
 std::optional<Bytes> measured(const ModelFacts& facts, std::string_view name) {
   const auto at = facts.measured.find(std::string(name));
@@ -70,13 +71,17 @@ double share_or(const Request& request, const Settings& settings, const ModelFac
   return settings.utilization.value_or(otherwise);
 }
 
-Bytes host_cache(const ModelFacts& facts) { return measured(facts, kCacheHost).value_or(Bytes()); }
+/// KV that is kept in host memory besides: so much, or so much of what the devices give.
+void add_host_cache(const ModelFacts& facts, PublishedNeed& need) {
+  need.host_bytes = measured(facts, kCacheHost).value_or(Bytes());
+  if (need.host_bytes.value == 0) need.host_permille = measured(facts, kCachePermille).value_or(Bytes()).value;
+}
 
 Result<PublishedNeed> vllm(const ModelFacts& facts, const Request& request, const Settings& settings) {
   constexpr double kShare = 0.9;
   PublishedNeed need{.form = PublishedForm::kShare};
   TRY(need.device_bytes, by_weights(facts, request));
-  need.host_bytes = host_cache(facts);
+  add_host_cache(facts, need);
   need.share = share_or(request, settings, facts, kShare);
   if (request.task == "image") need.form = PublishedForm::kOneDevice;
   return need;
@@ -85,7 +90,7 @@ Result<PublishedNeed> vllm(const ModelFacts& facts, const Request& request, cons
 Result<PublishedNeed> sglang(const ModelFacts& facts, const Request& request, const Settings& settings) {
   PublishedNeed need{.form = PublishedForm::kShare};
   TRY(need.device_bytes, by_weights(facts, request));
-  need.host_bytes = host_cache(facts);
+  add_host_cache(facts, need);
   need.share = settings.utilization;
   if (share_or(request, settings, facts, 1) == 0) need.share = 0;
   if (request.task == "image") need.form = PublishedForm::kOneDevice;  // every rank holds all of it
@@ -153,6 +158,7 @@ PublishedNeed layers(const ModelFacts& facts) {
     for (const auto& row : reading.rows)
       if (row.full) need.total_layers = row.offload_layers;
   if (facts.splits.empty() && facts.layers) need.total_layers = *facts.layers + 1;
+  need.text = "GPUStack's recorded estimate of this split";
   return need;
 }
 

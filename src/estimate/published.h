@@ -27,6 +27,7 @@ struct PublishedNeed {
   PublishedForm form = PublishedForm::kEvenly;
   Bytes device_bytes;                         // of a replica, on all of its devices together
   Bytes host_bytes;                           // on each worker
+  std::uint64_t host_permille = 0;            // of what is claimed of its devices, on each worker besides
   std::optional<Bytes> host_alone;            // where no device is used
   std::string vendor;                         // the only one whose devices it takes; empty: any
   std::optional<double> share;                // of each device; 0: no more than is needed; absent: goes by the devices

@@ -83,7 +83,7 @@ class ListedRanks {
     bool any = false;
   };
 
-  void add(Grown& grown, const ShareOffer& offer, std::size_t count) const {
+  [[nodiscard]] Part part_on(const ShareOffer& offer, std::size_t count) const {
     Part part;
     part.entry = search_.workers()[offer.worker]->entry;
     part.type = offer.type;
@@ -91,8 +91,17 @@ class ListedRanks {
     part.positions.assign(offer.free.begin(), offer.free.begin() + static_cast<std::ptrdiff_t>(count));
     std::sort(part.positions.begin(), part.positions.end());
     for (const auto p : part.positions) part.claims.push_back(claim_on(offer, p));
+    part.memory_claim = option_.published->host_bytes + host_ratio(*option_.published, part.claims);
+    return part;
+  }
+
+  /// False when the host of the worker is too small for its part.
+  bool add(Grown& grown, const ShareOffer& offer, std::size_t count) const {
+    Part part = part_on(offer, count);
+    Bytes host = part.memory_claim;
+    for (const auto bytes : part.claims) host += offer.type->traits.unified_memory ? bytes : Bytes();
+    if (!overcommit_ && host > ledgers_[offer.worker].memory) return false;
     for (const auto bytes : part.claims) grown.sum += bytes;
-    part.memory_claim = option_.published->host_bytes;
     grown.ranks += static_cast<std::uint32_t>(count);
     if (!grown.any) {
       grown.c.option = &option_;
@@ -102,11 +111,7 @@ class ListedRanks {
     } else {
       grown.c.more.push_back(std::move(part));
     }
-    grown.any = true;
-  }
-
-  [[nodiscard]] bool host_holds(const ShareOffer& offer) const {
-    return overcommit_ || option_.published->host_bytes <= ledgers_[offer.worker].memory;
+    return grown.any = true;
   }
 
   std::optional<Candidate> finished(Grown grown, bool holds) const {
@@ -125,8 +130,7 @@ class ListedRanks {
     const double share = share_on(option_, offers.front()->type->traits.framework);
     Grown grown;
     for (const auto* offer : offers) {
-      if (!host_holds(*offer)) continue;
-      add(grown, *offer, each);
+      if (!add(grown, *offer, each)) continue;
       const bool holds = grown.sum >= need.device_bytes;
       if (asked_) {
         if (grown.ranks < *asked_) continue;
@@ -173,7 +177,7 @@ class ListedRanks {
     if (all < wanted) return std::nullopt;
     Grown grown;
     for (const auto& offer : offers) {
-      if (grown.ranks >= wanted || !host_holds(offer)) continue;
+      if (grown.ranks >= wanted) break;
       add(grown, offer, std::min(offer.free.size(), wanted - grown.ranks));
     }
     const bool holds = grown.sum >= option_.published->device_bytes;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <tuple>
 
 #include "placement/layouts/listed.h"
@@ -10,7 +11,7 @@
 namespace berth::placement {
 namespace {
 
-constexpr std::size_t kRemoteChoicesMax = 20'000;
+constexpr std::size_t kRemoteChoicesMax = 100'000;
 
 /// A worker with its devices that may be used, in the order of the ledger.
 struct LayerHost {
@@ -115,11 +116,10 @@ class RemoteLayers {
       return std::tie(a.host->worker, a.position) < std::tie(b.host->worker, b.position);
     });
     std::vector<RemoteDevice> chosen;
-    std::size_t visited = 0;
+    std::size_t steps = 0;
     const std::function<void(std::size_t)> descend = [&](std::size_t from) {
-      if (visited >= kRemoteChoicesMax) return;
+      if (++steps > kRemoteChoicesMax || devices.size() - from + chosen.size() < reading.remote) return;
       if (chosen.size() == reading.remote) {
-        ++visited;
         visit(chosen);
         return;
       }
@@ -139,12 +139,19 @@ class RemoteLayers {
                           const fleet::SplitRow& row,
                           const std::vector<RemoteDevice>& chosen) const {
     if (row.devices.size() != chosen.size() + main.devices.size()) return false;
-    if (host_of(row, unified(main)) > ledgers_[main.worker].memory) return false;
+    std::map<std::size_t, Bytes> hosts;  // by worker
+    hosts[main.worker] = host_of(row, unified(main));
+    const auto holds = [&](const LayerHost& host, const fleet::SplitDevice& device, Bytes room) {
+      const Bytes claim = bytes_of(device, unified(host));
+      if (unified(host)) hosts[host.worker] += claim;
+      return claim <= room;
+    };
     for (std::size_t i = 0; i < chosen.size(); ++i)
-      if (bytes_of(row.devices[i], unified(*chosen[i].host)) > chosen[i].room) return false;
+      if (!holds(*chosen[i].host, row.devices[i], chosen[i].room)) return false;
     for (std::size_t i = 0; i < main.devices.size(); ++i)
-      if (bytes_of(row.devices[chosen.size() + i], unified(main)) > ledgers_[main.worker].devices[main.devices[i]])
-        return false;
+      if (!holds(main, row.devices[chosen.size() + i], ledgers_[main.worker].devices[main.devices[i]])) return false;
+    for (const auto& [worker, bytes] : hosts)
+      if (bytes > ledgers_[worker].memory) return false;
     return true;
   }
 

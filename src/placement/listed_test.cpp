@@ -1,9 +1,10 @@
 // The rows of fleet::gpustack_policy, one after the other, on fleets by hand.
 #include <doctest/doctest.h>
 
+#include "base/testing.h"
 #include "placement/decide.h"
 #include "placement/listing.h"
-#include "placement/testing.h"
+#include "placement/random_fleet.h"
 
 namespace berth::placement {
 namespace {
@@ -135,6 +136,7 @@ TEST_CASE("a GGUF file without recorded splits goes by berth's own sums") {
   const auto d = ask_listed(cuda_fleet({{24}}), testing::request_for(testing::llama_facts({})));
   REQUIRE(d.verdict == Verdict::kFits);
   CHECK(d.plans.front().layout == "single_device");
+  CHECK(d.plans.front().memory.front().name == "weights");
 }
 
 TEST_CASE("layers lie as the recorded splits say") {
@@ -154,6 +156,59 @@ TEST_CASE("layers lie as the recorded splits say") {
   const auto host = ask_listed(cuda_fleet({{16}}), testing::request_for(facts));
   REQUIRE(host.verdict == Verdict::kFits);
   CHECK(host.plans.front().layout == "cpu");
+}
+
+TEST_CASE("a part of the KV cache on the host: so much of what is claimed, on each worker") {
+  auto request = share_request(4 * kGiB);
+  request.facts->measured["kv/host/permille"] = 1200;
+  const auto d = ask_listed(cuda_fleet({{24}}), request);
+  REQUIRE(d.verdict == Verdict::kFits);
+  const auto& claim = d.plans.front().workers.front().claim;
+  CHECK(claim.memory_bytes == Bytes(claim.devices.front().bytes.value * 12 / 10));
+  CHECK(ask_listed(cuda_fleet({{160}}), request).verdict == Verdict::kDoesNotFit);
+}
+
+TEST_CASE("an image model lies on one device as a whole, or on as many as are asked for, on each as a whole") {
+  auto request = share_request(20 * kGiB);
+  request.task = "image";
+  auto catalog = testing::catalog();
+  for (auto& engine : catalog.engines) engine.tasks.emplace_back("image");
+  const auto ask = [&](const fleet::Request& r) {
+    return decide(cuda_fleet({{24, 24}}), r, fleet::gpustack_policy(), catalog);
+  };
+  CHECK(listed_devices(ask(request)).size() == 1);
+  request.restriction.tensor_parallel = 2;
+  const auto two = ask(request);
+  REQUIRE(two.verdict == Verdict::kFits);
+  CHECK(two.plans.front().workers.front().claim.devices.back().bytes == Bytes(20 * kGiB));
+  request.facts->weight_bytes = Bytes(30 * kGiB);
+  CHECK(ask(request).verdict == Verdict::kDoesNotFit);
+}
+
+TEST_CASE("on random fleets every plan verifies, and claims stay within what is there unless chosen by hand") {
+  std::uint64_t plans = 0;
+  for (std::uint64_t seed = 1; seed <= berth::testing::rounds(600); ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    const auto machines = testing::random_machines(rng, {});
+    const auto request = testing::random_request(rng, machines);
+    const auto snapshot = testing::snapshot_of(machines);
+    const auto d = ask_listed(snapshot, request);
+    CHECK(d.fit_count <= d.asked);
+    for (const auto& result : d.report.request) CHECK(result.reason != "internal_error");
+    for (const auto& plan : d.plans) {
+      ++plans;
+      if (!request.restriction.devices.empty()) continue;
+      for (const auto& worker : plan.workers)
+        for (const auto& claim : worker.claim.devices) {
+          const auto* entry = snapshot.find(worker.worker);
+          REQUIRE(entry != nullptr);
+          const auto at = fleet::device_position(*entry, claim.device);
+          CHECK(claim.bytes <= entry->worker.devices[at].memory_total_bytes);
+        }
+    }
+  }
+  CHECK(plans >= berth::testing::at_least(100));
 }
 
 }  // namespace

@@ -49,10 +49,7 @@ fleet::PlanWorker part_of(const Part& c) {
     return a.device < b.device;
   });
   part.layers.assign(c.layers.begin(), c.layers.end());
-  if (!c.split.empty())
-    part.tensor_split = split_of(c.split);
-  else if (c.layers.size() > 1)
-    part.tensor_split = split_of(c.layers);
+  if (c.layers.size() > 1) part.tensor_split = split_of(c.layers);
   part.claim.memory_bytes = c.memory_claim;
   part.claim.disk_bytes = c.chain->install_bytes;
   return part;
@@ -79,7 +76,8 @@ std::vector<fleet::MemoryPart> published_memory(const Candidate& c, const std::v
 }
 
 std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<fleet::PlanWorker>& workers) {
-  if (c.option->published) return published_memory(c, workers);
+  if (c.option->published && !(c.total_layers > 0 && c.split.empty() && c.option->estimates->llama() != nullptr))
+    return published_memory(c, workers);
   if (c.option->engine->memory == engines::MemoryModel::kParts) {
     const auto* model = c.option->estimates->llama();
     if (model == nullptr) return {};
@@ -149,6 +147,7 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
     plan.workers.push_back(part_of(part));
     if (plan.workers.size() > 1) plan.workers.back().role = "follower";
   });
+  if (!c.split.empty()) plan.workers.front().tensor_split = split_of(c.split);
   plan.tensor_parallel = c.shape.tensor;
   plan.pipeline_parallel = c.shape.pipeline;
   plan.data_parallel = context.request.restriction.data_parallel.value_or(c.shape.data);

@@ -96,8 +96,9 @@ DESCRIBE(CaseGpuSelector, gpu_ids, gpus_per_replica);
 struct CaseKvCache {
   bool enabled = false;
   std::optional<double> ram_size_gib;
+  std::optional<double> ram_ratio;
 };
-DESCRIBE(CaseKvCache, enabled, ram_size_gib);
+DESCRIBE(CaseKvCache, enabled, ram_size_gib, ram_ratio);
 
 struct CaseModel {
   std::optional<std::int64_t> id;

@@ -49,6 +49,9 @@ void put_readings(const CaseFacts& f, const CaseModel& model, fleet::ModelFacts&
   const auto& cache = model.extended_kv_cache;
   if (cache && cache->enabled && cache->ram_size_gib)
     put("kv/host", static_cast<std::uint64_t>(*cache->ram_size_gib * static_cast<double>(kGiB)));
+  constexpr double kPermille = 1000, kRatioMax = 1000;
+  if (cache && cache->enabled && cache->ram_ratio && *cache->ram_ratio > 0)
+    put("kv/host/permille", static_cast<std::uint64_t>(std::min(*cache->ram_ratio, kRatioMax) * kPermille + 0.5));
   for (const auto& told : f.gguf_estimates) {
     fleet::SplitReading reading;
     if (told.tensor_split) reading.split.assign(told.tensor_split->begin(), told.tensor_split->end());
@@ -163,9 +166,10 @@ Result<void> put_environment(const CaseModel& model, const fleet::Policy& policy
   return {};
 }
 
-Result<void> refuse_what_is_not_understood(const CaseModel& model) {
+Result<void> refuse_what_is_not_understood(const CaseModel& model, const fleet::Policy& policy) {
   const auto& cache = model.extended_kv_cache;
-  if (cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
+  const bool summed = policy.estimates == "published";  // its need has host memory by ratio as well
+  if (!summed && cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
     return not_understood("model.extended_kv_cache", fmt::format("a share of its memory, for {}", model.replicas));
   if (model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
@@ -207,7 +211,7 @@ bool tells_of_draft(const Case& c) {
 
 Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog, const fleet::Policy& policy) {
   const auto& model = model_of(c);
-  TRY_VOID(refuse_what_is_not_understood(model));
+  TRY_VOID(refuse_what_is_not_understood(model, policy));
   const bool weighed = c.model_facts && c.model_facts->lora_weight_bytes.size() == model.lora_adapters.size();
   if (!model.lora_adapters.empty() && !weighed)
     return not_understood("model.lora_adapters", model.lora_adapters.front().text);

@@ -39,7 +39,6 @@ struct Part {
   Few<std::uint32_t> layers;     // parallel, llama.cpp
   Few<Bytes> claims;             // parallel
   Bytes memory_claim;
-  std::vector<Bytes> split;  // proportions that the layers were dealt by, those of other workers first; or none
 };
 
 /// One way to run one replica; the base is its part on the first worker.
@@ -53,6 +52,7 @@ struct Candidate : Part {
   std::uint32_t total_layers = 0;
   double utilization = 0;    // engines that take a share; 0 otherwise
   bool uncertain = false;    // claims are `expected`, by consent
+  std::vector<Bytes> split;  // proportions that the layers were dealt by, those of other workers first; or none
   bool overcommit = false;   // more than there is, as the policy lets a selection by hand
   std::uint32_t listed = 0;  // place in the list, where candidates are listed: of a tie the first
   Key key{};                 // in the order of Policy::plan_key

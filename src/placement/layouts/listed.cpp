@@ -28,6 +28,7 @@ bool take_listed(const LayoutInput& input, Candidate c, LayoutAnswer& answer) {
     c.positions[i] = pairs[i].first;
     c.claims[i] = pairs[i].second;
   }
+  c.memory_claim += host_ratio(*input.option.published, c.claims);
   auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
   const bool fits = shortfall.outcome.outcome == Outcome::kPass;
   if (!fits) answer.shortfalls.push_back(std::move(shortfall));
@@ -181,9 +182,23 @@ void by_share(const LayoutInput& input, LayoutAnswer& answer) {
 
 // --- kOneDevice and kEvenly ---
 
+/// Ranks that each hold all of it, as many as are asked for.
+void whole_on_several(const LayoutInput& input, std::size_t count, LayoutAnswer& answer) {
+  Candidate c = listed_candidate(input, kRanks);
+  for (const auto p : input.usable.first(std::min(count, input.usable.size()))) {
+    c.positions.push_back(p);
+    c.claims.push_back(input.option.published->device_bytes);
+  }
+  set_ranks(input, static_cast<std::uint32_t>(count), c);
+  if (c.positions.size() == count) (void)take_listed(input, std::move(c), answer);
+}
+
 void whole_on_each(const LayoutInput& input, LayoutAnswer& answer) {
   const auto& need = *input.option.published;
-  if (!as_asked(ranks_asked(input.context, input.option), 1)) return;
+  const auto asked = ranks_asked(input.context, input.option);
+  if (asked && *asked > 1 && need.form == PublishedForm::kOneDevice && need.vendor.empty())
+    return whole_on_several(input, *asked, answer);
+  if (!as_asked(asked, 1)) return;
   std::vector<std::uint16_t> order(input.usable.begin(), input.usable.end());
   std::sort(order.begin(), order.end());
   for (const auto p : order) {
@@ -215,6 +230,13 @@ bool need_is_known(const LayoutInput& input, LayoutAnswer& answer) {
 }
 
 }  // namespace
+
+Bytes host_ratio(const PublishedNeed& need, std::span<const Bytes> claims) {
+  constexpr std::uint64_t kPermille = 1000;
+  Bytes sum;
+  for (const auto claim : claims) sum += claim;
+  return {sat_mul(sum.value / kPermille, need.host_permille) + sum.value % kPermille * need.host_permille / kPermille};
+}
 
 double share_on(const Option& option, const std::string& framework) {
   if (option.published->share) return *option.published->share;

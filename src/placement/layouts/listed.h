@@ -21,6 +21,8 @@ void layout_listed_on_host(const LayoutInput& input, LayoutAnswer& answer);
 
 // --- shared with those over several workers (listed_across.h) ---
 
+/// Host memory that goes by what is claimed of a worker's devices.
+Bytes host_ratio(const estimate::PublishedNeed& need, std::span<const Bytes> claims);
 /// The share of the device that a rank takes there; 0: what it needs.
 double share_on(const Option& option, const std::string& framework);
 /// Whether the device has the share free.

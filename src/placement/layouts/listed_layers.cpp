@@ -9,7 +9,7 @@
 namespace berth::placement {
 namespace {
 
-constexpr std::size_t kLocalChoicesMax = 20'000;
+constexpr std::size_t kLocalChoicesMax = 100'000;
 
 const std::vector<fleet::SplitReading>& readings(const LayoutInput& input) {
   static const std::vector<fleet::SplitReading> kNone;
@@ -55,11 +55,10 @@ void each_local_choice(const LayoutInput& input,
     return x != y ? x > y : a < b;
   });
   std::vector<std::uint16_t> chosen;
-  std::size_t visited = 0;
+  std::size_t steps = 0;
   const std::function<void(std::size_t)> descend = [&](std::size_t from) {
-    if (visited >= kLocalChoicesMax) return;
+    if (++steps > kLocalChoicesMax || devices.size() - from + chosen.size() < reading.split.size()) return;
     if (chosen.size() == reading.split.size()) {
-      ++visited;
       visit(chosen);
       return;
     }
