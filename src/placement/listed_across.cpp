@@ -50,21 +50,34 @@ class ListedRanks {
     const auto& workers = search_.workers();
     for (std::size_t w = 0; w < workers.size(); ++w) {
       if (!workers[w]->open) continue;
+      std::map<std::string, ShareOffer> offers;
       for (std::size_t t = 0; t < workers[w]->cls->types.size(); ++t) {
         const auto& type = workers[w]->cls->types[t];
         const auto& chain = *workers[w]->cls->chains[at_][t];
         if (type.cpu || !search_.admits(*workers[w], chain)) continue;
-        const auto usable = usable_devices(context_, *workers[w]->entry, ledgers_[w], type);
-        ShareOffer offer{w, &type, &chain, {}, usable.size(), {}};
-        for (const auto p : usable) {
-          const auto& device = workers[w]->entry->worker.devices[p];
-          offer.roomiest = std::max(offer.roomiest, ledgers_[w].devices[p]);
-          const bool free =
-              share_is_free(ledgers_[w].devices[p], device.memory_total_bytes, share_on(option_, device.framework));
-          if (free || overcommit_) offer.free.push_back(p);
-        }
-        if (!offer.free.empty()) by_framework[type.traits.framework].push_back(std::move(offer));
+        const auto [at, first] = offers.try_emplace(type.traits.framework, ShareOffer{w, &type, &chain, {}, 0, {}});
+        add_type(w, type, at->second);
       }
+      for (auto& [framework, offer] : offers) {
+        std::sort(offer.free.begin(), offer.free.end(), [&](std::uint16_t a, std::uint16_t b) {
+          const Bytes x = ledgers_[w].devices[a], y = ledgers_[w].devices[b];
+          return x != y ? x > y : a < b;
+        });
+        if (!offer.free.empty()) by_framework[framework].push_back(std::move(offer));
+      }
+    }
+  }
+
+  void add_type(std::size_t worker, const DeviceType& type, ShareOffer& offer) const {
+    const auto& entry = *search_.workers()[worker]->entry;
+    const auto& ledger = ledgers_[worker];
+    const auto usable = usable_devices(context_, entry, ledger, type);
+    offer.devices += usable.size();
+    for (const auto p : usable) {
+      const auto& device = entry.worker.devices[p];
+      offer.roomiest = std::max(offer.roomiest, ledger.devices[p]);
+      const double share = share_on(option_, device.framework);
+      if (overcommit_ || share_is_free(ledger.devices[p], device.memory_total_bytes, share)) offer.free.push_back(p);
     }
   }
 

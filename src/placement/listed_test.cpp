@@ -158,6 +158,16 @@ TEST_CASE("layers lie as the recorded splits say") {
   CHECK(host.plans.front().layout == "cpu");
 }
 
+TEST_CASE("devices of one framework go together, whatever they are called") {
+  std::vector<fleet::FleetSnapshot::Entry> entries;
+  auto worker = testing::linux_worker("w0", Bytes(128 * kGiB));
+  worker.devices = {testing::cuda_device("cuda:0", Bytes(24 * kGiB)), testing::cuda_device("cuda:1", Bytes(23 * kGiB))};
+  entries.push_back(*fleet::make_entry(std::move(worker), {}));
+  const auto snapshot = *fleet::FleetSnapshot::build(std::move(entries));
+  CHECK(listed_devices(ask_listed(snapshot, share_request(25 * kGiB))).size() == 2);
+  CHECK(decide(snapshot, share_request(35 * kGiB), {}, testing::catalog()).verdict == Verdict::kDoesNotFit);
+}
+
 TEST_CASE("a part of the KV cache on the host: so much of what is claimed, on each worker") {
   auto request = share_request(4 * kGiB);
   request.facts->measured["kv/host/permille"] = 1200;

@@ -281,8 +281,36 @@ std::optional<RuleOutcome> uncut(const Context& context, const Option& option, s
   return std::nullopt;
 }
 
-void layout_listed(const LayoutInput& input, LayoutAnswer& answer) {
-  if (!need_is_known(input, answer)) return;
+namespace {
+
+/// Devices of one framework go together, whatever they are called: roomiest first, then by place. Empty where another
+/// type of the worker is the first of its framework, which then looks at all of them.
+std::vector<std::uint16_t> of_framework(const LayoutInput& input) {
+  const auto& devices = input.entry.worker.devices;
+  const auto* chosen = selected_on(input.context, input.entry.worker);
+  std::vector<std::uint16_t> out;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    if (devices[i].framework != input.type.traits.framework || devices[i].health == fleet::Health::kUnhealthy) continue;
+    if (chosen != nullptr && std::find(chosen->begin(), chosen->end(), devices[i].id) == chosen->end()) continue;
+    out.push_back(static_cast<std::uint16_t>(i));
+  }
+  const auto& own = input.type.positions;
+  if (out.empty() || std::find(own.begin(), own.end(), out.front()) == own.end()) return {};
+  std::sort(out.begin(), out.end(), [&](std::uint16_t a, std::uint16_t b) {
+    const Bytes x = input.ledger.devices[a], y = input.ledger.devices[b];
+    return x != y ? x > y : a < b;
+  });
+  return out;
+}
+
+}  // namespace
+
+void layout_listed(const LayoutInput& of_type, LayoutAnswer& answer) {
+  if (!need_is_known(of_type, answer)) return;
+  const auto together = of_framework(of_type);
+  if (together.empty()) return;
+  LayoutInput input = of_type;
+  input.usable = together;
   // Sizes of the flags that disagree with what is selected, unless the request lets that through.
   const auto& accept = input.context.request.accept;
   const bool let_through = std::find(accept.begin(), accept.end(), reason_name(Reason::kWorldMismatch)) != accept.end();
