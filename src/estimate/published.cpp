@@ -26,6 +26,7 @@ constexpr std::string_view kAudioDeviceHost = "device/host";
 constexpr std::string_view kAudioHost = "host";
 constexpr std::string_view kClaim = "claim";
 constexpr std::string_view kCacheHost = "kv/host";
+constexpr std::string_view kDraftReserve = "draft/reserve";
 constexpr std::string_view kCachePermille = "kv/host/permille";
 
 std::optional<Bytes> measured(const ModelFacts& facts, std::string_view name) {
@@ -224,6 +225,7 @@ double published_share(const ModelFacts& facts, const Settings& settings, const 
     const auto copies = static_cast<double>(flag_number(settings, "--data-parallel-size", 1));
     reserve += 3 * batch * copies + (batch > 300 ? 1.5 * batch * copies : 0);
   }
+  reserve += static_cast<double>(measured(facts, kDraftReserve).value_or(Bytes()).value / kMiB);
   if (static_cast<double>(total) > kLargeMib) reserve = std::max(reserve, kLeastMib);
   const double share = std::max(0.0, (static_cast<double>(total) - reserve) / static_cast<double>(total));
   return std::round(std::round(share * kThousandths) * tower_factor(facts)) / kThousandths;

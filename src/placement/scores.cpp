@@ -129,12 +129,12 @@ std::uint64_t placement_points(const Context& context, const Candidate& candidat
     if (layers && context.strategy == fleet::Strategy::kBinpack)
       for (std::size_t i = 0; i < servers; ++i) sum += binpack_device(*rated.part, *rated.ledger, i, Bytes());
     else
-      sum += points(rated) * servers;
+      sum = sat_add(sum, sat_mul(points(rated), servers));
     count += servers;
   }
   // Binpack weighs each of the others by their number.
-  if (context.strategy == fleet::Strategy::kBinpack) sum *= count;
-  return std::min((first * kFirst + sum) / (kFirst + count), kPointsMax);
+  if (context.strategy == fleet::Strategy::kBinpack) sum = sat_mul(sum, count);
+  return std::min(sat_add(first * kFirst, sum) / (kFirst + count), kPointsMax);
 }
 
 std::uint64_t file_points(const Context& context, std::span<const Rated> parts) {

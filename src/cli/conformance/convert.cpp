@@ -49,6 +49,11 @@ void put_readings(const CaseFacts& f, const CaseModel& model, fleet::ModelFacts&
   const auto& cache = model.extended_kv_cache;
   if (cache && cache->enabled && cache->ram_size_gib)
     put("kv/host", static_cast<std::uint64_t>(*cache->ram_size_gib * static_cast<double>(kGiB)));
+  // Of a draft beside the model SGLang keeps a buffer, unless drafts are looked up in the text.
+  constexpr Bytes kDraftBuffer = 2048 * kMiB;
+  if (model.speculative && model.speculative->text.find("ngram") == std::string::npos &&
+      model.speculative->text.find("false") == std::string::npos)
+    put("draft/reserve", kDraftBuffer);
   constexpr double kPermille = 1000, kRatioMax = 1000;
   if (cache && cache->enabled && cache->ram_ratio && *cache->ram_ratio > 0)
     put("kv/host/permille", static_cast<std::uint64_t>(std::min(*cache->ram_ratio, kRatioMax) * kPermille + 0.5));
@@ -171,7 +176,7 @@ Result<void> refuse_what_is_not_understood(const CaseModel& model, const fleet::
   const bool summed = policy.estimates == "published";  // its need has host memory by ratio as well
   if (!summed && cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
     return not_understood("model.extended_kv_cache", fmt::format("a share of its memory, for {}", model.replicas));
-  if (model.speculative) return not_understood("model.speculative", model.speculative->text);
+  if (!summed && model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
 }
 
