@@ -7,6 +7,30 @@
 
 namespace berth::placement {
 
+/// The list's own order: that of the fleet; for layers, the roomiest workers first.
+void Search::number(const std::vector<Ledger>& ledgers, std::vector<Candidate>& list) const {
+  struct Place {
+    Bytes host;  // where no device is used
+    Bytes devices;
+    std::uint32_t at = 0;
+  };
+  std::vector<Place> places(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    places[i].at = static_cast<std::uint32_t>(i);
+    if (list[i].total_layers == 0) continue;
+    for (std::size_t w = 0; w < workers_.size(); ++w) {
+      if (workers_[w]->entry != list[i].entry) continue;
+      if (list[i].positions.empty()) places[i].host = ledgers[w].memory;
+      for (const auto room : ledgers[w].devices) places[i].devices += room;
+    }
+  }
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    if (a.host != b.host) return a.host > b.host;
+    return a.devices != b.devices ? a.devices > b.devices : a.at < b.at;
+  });
+  for (std::size_t i = 0; i < places.size(); ++i) list[places[i].at].listed = static_cast<std::uint32_t>(i);
+}
+
 std::vector<Candidate> Search::list(const std::vector<Ledger>& ledgers, bool overcommit) {
   std::vector<Candidate> out;
   if (context_.uneven.outcome == Outcome::kReject) return out;
@@ -29,7 +53,7 @@ std::vector<Candidate> Search::list(const std::vector<Ledger>& ledgers, bool ove
       }
   }
   for (auto& c : listed_across(*this, context_, ledgers, overcommit)) out.push_back(std::move(c));
-  for (std::size_t i = 0; i < out.size(); ++i) out[i].listed = static_cast<std::uint32_t>(i);
+  number(ledgers, out);
   std::sort(out.begin(), out.end(), [&](const auto& a, const auto& b) {
     if (order_.before(a, b)) return true;
     return !order_.before(b, a) && a.listed < b.listed;

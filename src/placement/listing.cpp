@@ -25,6 +25,7 @@ Result<Listing> list_candidates(const FleetSnapshot& snapshot,
   for (const auto& c : listed) {
     if (!search.order().same_step(c, listed.front())) break;
     out.plans.push_back(make_plan(context, search.order(), c, inputs));
+    out.places.push_back(c.listed);
   }
   return out;
 }

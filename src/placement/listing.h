@@ -16,6 +16,7 @@ struct Listing {
   std::map<std::string, double> shares;         // of a device, by framework, where they differ
   std::optional<std::uint32_t> devices;         // that one replica was asked to have
   std::vector<Plan> plans;                      // of the step that has any, best first; decide() takes the first
+  std::vector<std::uint32_t> places;            // parallel: where the list has each, before it was put in order
 };
 
 /// For one replica. Errors: kInvalid for a request that fleet::canonical() refuses, and for a policy that does not

@@ -102,6 +102,7 @@ class Search {
   const ClassEval& class_of(const WorkerEntry& entry);
   Placement place_listed();
   std::vector<Candidate> list_or_overcommit(const std::vector<Ledger>& ledgers);
+  void number(const std::vector<Ledger>& ledgers, std::vector<Candidate>& list) const;
   /// On the worker's present figures.
   void judge(const WorkerEval& worker, std::size_t option, Judgement& best);
   void judge_class(ClassEval& cls) const;

@@ -23,6 +23,8 @@ class Comparison {
   void schedule();
   /// The same under a policy that lists its candidates.
   void schedule_listed();
+  /// The order of listed candidates is compared, too.
+  void be_strict() { strict_ = true; }
   /// Whether the request would run at all, and what the model is taken for.
   void evaluate();
   /// What the flags make of one replica, and whether that agrees with what is selected.
@@ -49,7 +51,7 @@ class Comparison {
   void recorded();
   void listed_place(const std::string& what, const CasePlace& wanted);
   void listed_choice(const std::vector<CasePlace>& candidates);
-  void listed_candidates(const std::vector<CasePlace>& wanted, const std::vector<fleet::Plan>& got);
+  void listed_candidates(const std::vector<CasePlace>& wanted, const placement::Listing& listing);
   void listed_estimate(const CaseEstimate& wanted, const placement::Listing& listing);
   void choice(const wire::RawJson& wanted);
   void place(const std::string& what, const CasePlace& wanted);
@@ -80,6 +82,7 @@ class Comparison {
   const fleet::Decision& decision_;
   const ReasonMap& reasons_;
   std::vector<Line> lines_;
+  bool strict_ = false;
   std::size_t compared_ = 0;
   std::vector<std::string> differences_;
   std::vector<std::string> left_out_;

@@ -213,7 +213,9 @@ void Comparison::listed_choice(const std::vector<CasePlace>& candidates) {
                     decision_.plans.front().workers.front().worker_name));
 }
 
-void Comparison::listed_candidates(const std::vector<CasePlace>& wanted, const std::vector<fleet::Plan>& got) {
+void Comparison::listed_candidates(const std::vector<CasePlace>& wanted, const placement::Listing& listing) {
+  const auto& got = listing.plans;
+  std::vector<std::uint32_t> places;
   check(wanted.size() == got.size(), fmt::format("candidates: expected {}, got {}", wanted.size(), got.size()));
   std::vector<bool> used(got.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -223,10 +225,13 @@ void Comparison::listed_candidates(const std::vector<CasePlace>& wanted, const s
       if (used[k]) continue;
       const auto why = ListedPlace(world_, got[k]).difference(wanted[i]);
       found = used[k] = why.empty();
+      if (found) places.push_back(listing.places[k]);
       if (!found && got[k].workers.front().worker_name == wanted[i].worker) nearest = "expected " + why;
     }
     check(found, fmt::format("candidates[{}] on {}: {}", i, wanted[i].worker, nearest));
   }
+  if (strict_ && places.size() == wanted.size())
+    check(std::is_sorted(places.begin(), places.end()), "candidates: the order of the list is another");
 }
 
 void Comparison::listed_estimate(const CaseEstimate& wanted, const placement::Listing& listing) {
@@ -282,7 +287,7 @@ void Comparison::schedule_listed() {
     if (!place) return differs(fmt::format("expected.candidates is not understood: {}", place.error().message));
     candidates.push_back(*std::move(place));
   }
-  if (e.candidates) listed_candidates(candidates, listing->plans);
+  if (e.candidates) listed_candidates(candidates, *listing);
   listed_choice(candidates);
   if (e.choice_must_have) listed_place("choice_must_have", *e.choice_must_have);
   if (e.estimate) listed_estimate(*e.estimate, *listing);

@@ -118,6 +118,7 @@ CaseResult Judge::run(const Case& as_written) const {
   world->workers = std::move(ids);
   const auto decision = placement::decide(world->snapshot, world->request, world->policy, world->catalog);
   Comparison comparison(c, *world, decision, reasons);
+  if (strict) comparison.be_strict();
   comparison.facts_hold();
   for (const auto& plan : decision.plans) {
     const auto verification = placement::verify(world->snapshot, world->request, world->policy, world->catalog, plan);

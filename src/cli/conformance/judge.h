@@ -18,6 +18,7 @@ struct Judge {
   engines::EngineCatalog catalog;  // the embedded one
   ReasonMap reasons;
   fleet::Policy policy;  // rules of the house
+  bool strict = false;   // the order of candidates, too
 
   /// Errors: kInvalid when what is compiled in cannot be read, which is our own bug.
   static Result<Judge> embedded(fleet::Policy policy = {});

@@ -1,4 +1,5 @@
 // Cases under --policy gpustack: those that are answered alike, and those that are said not to be.
+#include <algorithm>
 #include <doctest/doctest.h>
 
 #include "base/text.h"
@@ -46,6 +47,16 @@ TEST_CASE("what is answered otherwise is listed with its reason, and nothing els
     CHECK_FALSE(line.passed);
     CHECK(holds_text(page, "`" + line.id + "`"));
   }
+}
+
+TEST_CASE("the order of the candidates is compared on demand") {
+  auto judge = *Judge::embedded(fleet::gpustack_policy());
+  auto c = case_named("ascend-semi-automatic-single-worker-selection");
+  REQUIRE(c.expected.candidates);
+  std::reverse(c.expected.candidates->begin(), c.expected.candidates->end());
+  CHECK(judge.run(c).passed);
+  judge.strict = true;
+  CHECK(holds_text(join(judge.run(c).differences, "|"), "the order of the list is another"));
 }
 
 TEST_CASE("each of them is compared: turned, the case fails") {
