@@ -46,7 +46,10 @@ struct CheckFlags {
   [[nodiscard]] bool offline() const { return !fleet.empty() || !profiles.empty(); }
 
   [[nodiscard]] Result<void> validate() const {
-    if (policy != "berth") return invalid("--policy gpustack is not built yet; leave it out for berth's own rules");
+    if (policy != "berth" && !scenario.empty())
+      return invalid("a scenario is decided by berth's own rules: leave out --policy");
+    if (policy != "berth" && !offline())
+      return invalid("--policy gpustack answers from files: give --fleet or --profile; a server goes by its own rules");
     if (!scenario.empty() && (offline() || !deployment.empty() || !model.empty()))
       return invalid(
           "--scenario brings its own fleet and request: leave out --fleet, --profile, --deployment and MODEL");
@@ -80,6 +83,7 @@ Result<Answer> ask(const Context& context, const CheckFlags& flags, const fleet:
   if (flags.offline()) {
     TRY(const auto file, load_fleet(flags.fleet, flags.profiles));
     TRY(const auto snapshot, wire::to_snapshot(file));
+    if (flags.policy != "berth") return decide_offline(snapshot, request, fleet::gpustack_policy());
     TRY(auto answer, decide_offline(snapshot, request, {}));
     TRY(auto real, decide_offline(snapshot, request, fleet::standard_policy()));
     auto& said = real.answer.decision;

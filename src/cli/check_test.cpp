@@ -200,7 +200,7 @@ TEST_CASE("bad input is refused with the file, the field, the value and what is 
   fails({"--fleet", "examples", "-f", kModel}, kExitError, "examples is a folder, not a file");
   fails({"--fleet", kFleet}, kExitUsage, "nothing to check");
   fails({"--fleet", kFleet, "-f", kModel, "x.gguf"}, kExitUsage, "not both");
-  fails({"--fleet", kFleet, "-f", kModel, "--policy", "gpustack"}, kExitUsage, "not built");
+  fails({"-f", kModel, "--policy", "gpustack"}, kExitUsage, "give --fleet or --profile");
   fails({"--fleet", kFleet, "-f", kModel, "-o", "jsn"}, kExitUsage, "did you mean \"json\"");
   fails({"--flet", kFleet, "-f", kModel}, kExitUsage, "unknown flag \"--flet\"; did you mean \"--fleet\"");
   fails({"--fleet"}, kExitUsage, "--fleet");

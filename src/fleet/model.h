@@ -40,6 +40,29 @@ struct StateSpace {
 };
 DESCRIBE(StateSpace, conv_kernel, inner_size, state_size, group_count, time_step_rank);
 
+/// One row of a SplitReading: so many layers on devices. `_unified`: the same on memory that device and host share.
+struct SplitDevice {
+  Bytes bytes;
+  Bytes bytes_unified;
+  std::uint32_t layers = 0;
+};
+DESCRIBE(SplitDevice, bytes, bytes_unified, layers);
+struct SplitRow {
+  std::uint32_t offload_layers = 0;
+  bool full = false;
+  Bytes host_bytes;
+  Bytes host_bytes_unified;
+  std::vector<SplitDevice> devices;  // those of other workers first
+};
+DESCRIBE(SplitRow, offload_layers, full, host_bytes, host_bytes_unified, devices);
+/// What another estimator gave for one way to split a GGUF file, for each number of layers on devices.
+struct SplitReading {
+  std::vector<Bytes> split;  // room of each device, in proportion to which layers are dealt; empty: one device
+  std::uint32_t remote = 0;  // how many of them, from the front, are on other workers
+  std::vector<SplitRow> rows;
+};
+DESCRIBE(SplitReading, split, remote, rows);
+
 struct ModelFacts {
   std::string name;                         // display: "Qwen/Qwen3-32B"
   std::string format;                       // "gguf", "safetensors"; empty: unknown
@@ -85,6 +108,7 @@ struct ModelFacts {
   // Measured readings for these very facts: "<engine>/<version>/<device name>/<context>/<sequences>" → bytes (DESIGN
   // §1).
   std::map<std::string, Bytes> measured;
+  std::vector<SplitReading> splits;  // GPUStack's estimates, where they were recorded
 };
 DESCRIBE(ModelFacts,
          name,
@@ -127,7 +151,8 @@ DESCRIBE(ModelFacts,
          input_weights_bytes,
          output_weights_bytes,
          output_weights_host_bytes,
-         measured);
+         measured,
+         splits);
 
 /// Where a model comes from. Exactly one of the forms, decided by `kind`.
 struct ModelSource {

@@ -105,6 +105,20 @@ Policy standard_policy() {
   return policy;
 }
 
+Policy gpustack_policy() {
+  Policy policy;
+  policy.name = "gpustack";
+  policy.plan_key = {"engine_order", "stage", "layers_on_devices", "score"};
+  policy.estimates = "published";
+  policy.allocatable = "claims";
+  policy.candidates = "listed";
+  policy.scores = "gpustack";
+  // What it asks of a worker is a build of the backend for one of its devices.
+  policy.rules_off = {"engine_arch", "engine_runtime", "driver", "capability", "engine_present", "disk"};
+  policy.overcommit_selection = true;
+  return policy;
+}
+
 Result<Request> canonical(Request request) {
   if (request.replicas < 1 || request.replicas > kReplicasMax)
     return invalid(fmt::format("replicas is {}, must be from 1 to {}", request.replicas, kReplicasMax));

@@ -113,8 +113,9 @@ struct Request {
   std::string model;       // display name
   std::string task = "generate";
   ModelSource source;
-  std::optional<ModelFacts> facts;  // absent: every rule that needs them is `unknown`
-  std::vector<Variant> variants;    // only fixes look at them
+  std::optional<ModelFacts> facts;   // absent: every rule that needs them is `unknown`
+  std::vector<Variant> variants;     // only fixes look at them
+  std::optional<ModelSource> draft;  // a smaller model whose file goes along
   std::uint32_t replicas = 1;
   Settings settings;
   Restriction restriction;
@@ -131,6 +132,7 @@ DESCRIBE(Request,
          source,
          facts,
          variants,
+         draft,
          replicas,
          settings,
          restriction,
@@ -173,8 +175,15 @@ struct Policy {
                                        "strategy",
                                        "bytes_left",
                                        "ids"};
-  bool allow_install = true;                // berth may install an absent engine where it can
-  bool over_workers = true;                 // berth can start one replica on several workers
+  // Rows of other tables that a decision goes by; these are berth's own.
+  std::string estimates = "parts";  // a need: the sum of its "parts", or by the rules that GPUStack has "published"
+  std::string allocatable = "measured";  // a device's room: less what was "measured" on it, or less "claims" alone
+  std::string candidates = "best";       // plans looked at: whichever can be "best", or a few that are "listed"
+  std::string scores;                    // row of the table of scores, where plan_key has any
+  std::vector<std::string> rules_off;    // rules that this house does not have
+  bool overcommit_selection = false;     // devices chosen by hand are taken though they are too small, with a warning
+  bool allow_install = true;             // berth may install an absent engine where it can
+  bool over_workers = true;              // berth can start one replica on several workers
   std::uint32_t search_steps_max = 200000;  // bound of the replica search; beyond: search_limit
 };
 DESCRIBE(Policy,
@@ -185,6 +194,12 @@ DESCRIBE(Policy,
          default_strategy,
          engine_order,
          plan_key,
+         estimates,
+         allocatable,
+         candidates,
+         scores,
+         rules_off,
+         overcommit_selection,
          allow_install,
          over_workers,
          search_steps_max);
@@ -192,5 +207,9 @@ DESCRIBE(Policy,
 /// As much of berth's own policy as this version carries out: what the server decides by. Nothing installs engines yet,
 /// and workers start whole replicas only. An offline check answers for Policy() and says where this one differs.
 Policy standard_policy();
+
+/// GPUStack's estimate, allocatable, candidates and choice, for those who migrate and compare: the same search with
+/// other rows. As its main branch has them in 2026; docs/gpustack-differences.md says where the answers differ.
+Policy gpustack_policy();
 
 }  // namespace berth::fleet

@@ -11,6 +11,8 @@ namespace {
 RuleOutcome disk_rule(const Context& context, const WorkerEntry& entry, const StaticChain& chain) {
   const auto& worker = entry.worker;
   if (!worker.disk_free_bytes) return RuleOutcome::source_lacks();
+  const auto& off = context.policy.rules_off;
+  if (std::find(off.begin(), off.end(), rule_name(RuleId::kDisk)) != off.end()) return RuleOutcome::pass();
   Bytes need = chain.install_bytes;
   const bool present = std::binary_search(worker.model_files.begin(), worker.model_files.end(), context.model_file);
   const bool local = context.request.source.kind == "local";
@@ -92,8 +94,8 @@ Search::Search(Context& context, const Search* before) : context_(context), befo
   for (const auto& option : context.options) {
     const auto& known = option.engine->layouts;
     auto& rows = layouts_.emplace_back();
-    for (const auto& row : layout_table())
-      rows.push_back(std::find(known.begin(), known.end(), row.name) != known.end());
+    for (const auto& row : layout_table(context.policy))
+      rows.push_back(context.listed || std::find(known.begin(), known.end(), row.name) != known.end());
   }
 }
 
@@ -165,13 +167,13 @@ std::optional<Candidate> Search::best_with(const WorkerEntry& entry, std::size_t
 LayoutAnswer& Search::run_layouts(const LayoutInput& input, std::size_t option) {
   answer_.candidates.clear();
   answer_.shortfalls.clear();
-  if (!input.type.cpu) {
+  if (!input.type.cpu && !context_.listed) {
     if (auto refused = refused_sizes(input)) {
       answer_.shortfalls.push_back(*std::move(refused));
       return answer_;
     }
   }
-  const auto table = layout_table();
+  const auto table = layout_table(context_.policy);
   for (std::size_t i = 0; i < table.size(); ++i) {
     if (table[i].needs_devices == input.type.cpu || !layouts_[option][i]) continue;
     if (table[i].needs_devices && input.usable.empty()) continue;
@@ -232,7 +234,7 @@ void Search::judge_type(const WorkerEval& worker, std::size_t option, std::size_
                                           : RuleOutcome::reject(Reason::kTooFewDevices, {{"needs", "1"}, {"has", "0"}}),
                                  Bytes(Bytes::kMax)});
   // With consent to several workers, what one of them cannot hold is no answer.
-  const bool layers = context_.options[option].engine->memory == engines::MemoryModel::kParts;
+  const bool layers = !context_.listed && context_.options[option].engine->memory == engines::MemoryModel::kParts;
   if (!j.best && layers && context_.request.restriction.across_workers && worker.open && open_workers_ > 1)
     answer.shortfalls.push_back(across_workers_shortfall(context_.options[option]));
   if (!j.best) {

@@ -21,6 +21,18 @@ std::vector<std::uint32_t> split_of(std::span<const std::uint32_t> layers) {
   return out;
 }
 
+std::vector<std::uint32_t> split_of(const std::vector<Bytes>& rooms) {
+  std::uint64_t divisor = 0;
+  for (const auto room : rooms) divisor = std::gcd(divisor, room.value);
+  // Rooms of odd sizes: in MiB, which is as fine as a layer needs.
+  const bool small =
+      std::all_of(rooms.begin(), rooms.end(), [&](Bytes b) { return divisor > 0 && b.value / divisor <= UINT32_MAX; });
+  std::vector<std::uint32_t> out;
+  for (const auto room : rooms)
+    out.push_back(static_cast<std::uint32_t>(room.value / (small ? divisor : std::uint64_t(kMiB))));
+  return out;
+}
+
 fleet::PlanWorker part_of(const Part& c) {
   const auto& worker = c.entry->worker;
   fleet::PlanWorker part;
@@ -43,7 +55,29 @@ fleet::PlanWorker part_of(const Part& c) {
   return part;
 }
 
+/// A need that is one sum is one part on each device and host, which is the claim.
+std::vector<fleet::MemoryPart> published_memory(const Candidate& c, const std::vector<fleet::PlanWorker>& workers) {
+  std::vector<fleet::MemoryPart> parts;
+  for (const auto& worker : workers) {
+    const auto add = [&](const std::string& device, Bytes bytes) {
+      if (bytes.value == 0) return;
+      parts.push_back({.name = "published",
+                       .device = device,
+                       .low = bytes,
+                       .expected = bytes,
+                       .high = bytes,
+                       .derivation = c.option->published->text,
+                       .worker = workers.size() > 1 ? worker.worker_name : ""});
+    };
+    for (const auto& claim : worker.claim.devices) add(claim.device, claim.bytes);
+    add("host", worker.claim.memory_bytes);
+  }
+  return parts;
+}
+
 std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<fleet::PlanWorker>& workers) {
+  if (c.option->published && !(c.total_layers > 0 && c.split.empty() && c.option->estimates->llama() != nullptr))
+    return published_memory(c, workers);
   if (c.option->engine->memory == engines::MemoryModel::kParts) {
     const auto* model = c.option->estimates->llama();
     if (model == nullptr) return {};
@@ -69,6 +103,7 @@ std::vector<fleet::MemoryPart> memory_of(const Candidate& c, const std::vector<f
 void set_share(fleet::Plan& plan, const Policy& policy, const Candidate& c) {
   if (c.utilization <= 0) return;
   plan.settings.utilization = c.utilization;
+  if (c.option->published) return;  // what is left for KV is not told
   const auto* rank = c.option->estimates->rank(c.shape, c.type->traits);
   if (rank == nullptr || rank->kv_bytes_per_token.value == 0) return;
   const std::uint64_t tokens = c.claims.front().minus_or_zero(rank->besides_kv).value / rank->kv_bytes_per_token.value;
@@ -112,11 +147,12 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
     plan.workers.push_back(part_of(part));
     if (plan.workers.size() > 1) plan.workers.back().role = "follower";
   });
+  if (!c.split.empty()) plan.workers.front().tensor_split = split_of(c.split);
   plan.tensor_parallel = c.shape.tensor;
   plan.pipeline_parallel = c.shape.pipeline;
   plan.data_parallel = context.request.restriction.data_parallel.value_or(c.shape.data);
   plan.settings = c.option->settings;
-  if (c.option->engine->memory == engines::MemoryModel::kParts) {
+  if (c.option->engine->memory == engines::MemoryModel::kParts || c.total_layers > 0) {
     plan.offload_layers = c.offload_layers;
     plan.total_layers = c.total_layers;
     plan.settings.offload_layers = c.offload_layers;
@@ -127,6 +163,8 @@ fleet::Plan make_plan(const Context& context, const KeyOrder& order, const Candi
   for (std::size_t i = 0; i < kRuleCount; ++i)
     if (c.chain->outcomes[i].outcome == Outcome::kWarn)
       plan.warnings.push_back(to_result(static_cast<RuleId>(i), c.chain->outcomes[i]));
+  if (c.overcommit)
+    plan.warnings.push_back(to_result(RuleId::kMemory, RuleOutcome::warn(Reason::kSelectionOvercommitted)));
   if (c.uncertain) {
     fleet::RuleResult r;
     r.rule = rule_name(RuleId::kMemory);

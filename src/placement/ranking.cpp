@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "placement/scores.h"
+
 namespace berth::placement {
 namespace {
 
@@ -98,6 +100,22 @@ std::uint64_t device_bytes(const Context&, const Ledger& ledger, std::uint16_t p
   return ledger.devices[position].value;
 }
 
+std::uint64_t less(std::uint64_t points) { return kPointsMax - std::min(points, kPointsMax); }
+
+std::uint64_t placement_score(const Context& context, const Candidate& c, std::span<const Rated> parts) {
+  return less(placement_points(context, c, parts));
+}
+
+std::uint64_t file_score(const Context& context, const Candidate&, std::span<const Rated> parts) {
+  return less(file_points(context, parts));
+}
+
+std::uint64_t score(const Context& context, const Candidate& c, std::span<const Rated> parts) {
+  return less(placement_points(context, c, parts) + file_points(context, parts));
+}
+
+std::uint64_t stage_of(const Context&, const Candidate& c, std::span<const Rated>) { return list_stage(c); }
+
 std::string ids_text(const Candidate& c) {
   std::string text;
   each_part(c, [&](const Part& part) {
@@ -133,11 +151,12 @@ struct KeyOrder::KeyPart {
   std::string_view text;
   DeviceValue by_device = nullptr;         // what remains of it between two devices of one worker; null: nothing
   std::uint64_t Least::* least = nullptr;  // its bound; null: 0 is one
+  bool points = false;                     // told as what it was made of: kPointsMax less the value
 };
 
 KeyOrder::KeyOrder(const Policy& policy) {
   // The one place that knows the parts by name; a policy picks from these.
-  static constexpr std::array<KeyPart, kKeyParts> kParts = {{
+  static constexpr std::array<KeyPart, kKeyParts + 4> kParts = {{
       {"simulated", simulated, false, "0 a real worker, 1 one that only plays a machine", nullptr, &Least::simulated},
       {"engine_order",
        engine_order,
@@ -160,6 +179,10 @@ KeyOrder::KeyOrder(const Policy& policy) {
        &Least::strategy},
       {"bytes_left", bytes_left, false, "bytes left over on the chosen devices", device_bytes, &Least::bytes_left},
       {"ids", nullptr, true, "worker id, device ids"},
+      {"stage", stage_of, false, "step of the list that it was found in"},
+      {"score", score, false, "score, in 1e-9: the more, the better", nullptr, nullptr, true},
+      {"placement_score", placement_score, false, "score of where it lies, in 1e-9", nullptr, nullptr, true},
+      {"file_score", file_score, false, "score of the files that are there, in 1e-9", nullptr, nullptr, true},
   }};
   for (const auto& name : policy.plan_key) {
     const auto at = std::find_if(kParts.begin(), kParts.end(), [&](const KeyPart& p) { return p.name == name; });
@@ -251,11 +274,19 @@ bool KeyOrder::device_before(
   return false;
 }
 
+bool KeyOrder::same_step(const Candidate& a, const Candidate& b) const {
+  for (std::size_t i = 0; i < parts_.size() && !parts_[i]->points; ++i)
+    if (a.key[i] != b.key[i]) return false;
+  return true;
+}
+
 std::vector<fleet::KeyPart> KeyOrder::explain(const Candidate& c) const {
   std::vector<fleet::KeyPart> out;
   for (std::size_t i = 0; i < parts_.size(); ++i)
     out.push_back({std::string(parts_[i]->name),
-                   parts_[i]->ids ? ids_text(c) : std::to_string(c.key[i]),
+                   parts_[i]->ids      ? ids_text(c)
+                   : parts_[i]->points ? std::to_string(kPointsMax - c.key[i])
+                                       : std::to_string(c.key[i]),
                    std::string(parts_[i]->text)});
   return out;
 }

@@ -51,6 +51,8 @@ class KeyOrder {
   [[nodiscard]] static std::uint64_t least_strategy(const Context& context, std::uint32_t ours, Bytes room);
   /// Of plans on one worker each, by key and worker id: negative when `a` ranks first, 0 when they do not tell.
   [[nodiscard]] int compare(const Key& a, std::string_view worker_a, const Key& b, std::string_view worker_b) const;
+  /// True when both are alike in what comes before the score.
+  [[nodiscard]] bool same_step(const Candidate& a, const Candidate& b) const;
   [[nodiscard]] std::vector<fleet::KeyPart> explain(const Candidate& candidate) const;
   [[nodiscard]] const std::vector<std::string>& unknown() const { return unknown_; }
   /// True when, of the plans for one worker, those with all layers on one device rank before all others: other layouts

@@ -161,6 +161,10 @@ std::vector<Candidate> Search::walk(std::vector<Ledger>& ledgers, std::uint32_t 
 }
 
 Search::Placement Search::place() {
+  if (context_.listed) {
+    judge_all();
+    return place_listed();
+  }
   if (auto chosen = ByIndex(*this, context_).place()) return {.chosen = *std::move(chosen)};
   judge_all();
   return place_among_all();

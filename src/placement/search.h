@@ -81,6 +81,11 @@ class Search {
   std::optional<Candidate> best_with(const WorkerEntry& entry, std::size_t option, const DeviceType& type);
   /// The best plan on the worker with that ledger.
   std::optional<Candidate> best_on(const WorkerEval& worker, const Ledger& ledger, bool uncertain);
+  /// Where candidates are listed: all of them for one replica on these ledgers, parallel to workers(), best first.
+  /// `overcommit`: those that claim more than there is.
+  std::vector<Candidate> list(const std::vector<Ledger>& ledgers, bool overcommit);
+  /// Of the untouched fleet; what is chosen by hand is listed though it is too small, where the policy takes it.
+  std::vector<Candidate> list_first();
 
   /// Nothing static rules out what the chain is about on this worker, and nothing is unknown.
   [[nodiscard]] bool admits(const WorkerEval& worker, const StaticChain& chain) const;
@@ -95,6 +100,9 @@ class Search {
 
  private:
   const ClassEval& class_of(const WorkerEntry& entry);
+  Placement place_listed();
+  std::vector<Candidate> list_or_overcommit(const std::vector<Ledger>& ledgers);
+  void number(const std::vector<Ledger>& ledgers, std::vector<Candidate>& list) const;
   /// On the worker's present figures.
   void judge(const WorkerEval& worker, std::size_t option, Judgement& best);
   void judge_class(ClassEval& cls) const;

@@ -30,6 +30,10 @@ class Verifier {
  private:
   void add(RuleId rule, RuleOutcome outcome, const std::string& where) {
     outcome = context_.accepted(std::move(outcome));
+    const bool short_of = rule == RuleId::kMemory || rule == RuleId::kRam;
+    if (short_of && context_.policy.overcommit_selection && !context_.selected.empty() &&
+        context_.request.replicas == 1)
+      return;
     if (outcome.outcome != Outcome::kReject && outcome.outcome != Outcome::kUnknown) return;
     auto result = to_result(rule, outcome);
     result.args["at"] = where;

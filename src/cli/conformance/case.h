@@ -96,8 +96,9 @@ DESCRIBE(CaseGpuSelector, gpu_ids, gpus_per_replica);
 struct CaseKvCache {
   bool enabled = false;
   std::optional<double> ram_size_gib;
+  std::optional<double> ram_ratio;
 };
-DESCRIBE(CaseKvCache, enabled, ram_size_gib);
+DESCRIBE(CaseKvCache, enabled, ram_size_gib, ram_ratio);
 
 struct CaseModel {
   std::optional<std::int64_t> id;
@@ -149,6 +150,34 @@ DESCRIBE(CaseModel,
          lora_adapters,
          speculative);
 
+/// What an audio model takes, as the other scheduler estimated it.
+struct CaseAudioClaim {
+  Bytes vram_bytes;
+  Bytes ram_bytes;
+};
+DESCRIBE(CaseAudioClaim, vram_bytes, ram_bytes);
+
+/// GPUStack's estimates of one way to split a GGUF file; sizes with memory that device and host share, and without.
+struct CaseSplitBytes {
+  Bytes uma_bytes;
+  Bytes nonuma_bytes;
+  std::uint32_t layers = 0;
+};
+DESCRIBE(CaseSplitBytes, uma_bytes, nonuma_bytes, layers);
+struct CaseSplitItem {
+  std::uint32_t offload_layers = 0;
+  bool full = false;
+  CaseSplitBytes ram;
+  std::vector<CaseSplitBytes> vrams;
+};
+DESCRIBE(CaseSplitItem, offload_layers, full, ram, vrams);
+struct CaseSplit {
+  std::optional<std::vector<Bytes>> tensor_split;
+  std::uint32_t rpc_servers = 0;
+  std::vector<CaseSplitItem> items;
+};
+DESCRIBE(CaseSplit, tensor_split, rpc_servers, items);
+
 struct CaseQuantization {
   std::string quant_method;
 };
@@ -176,6 +205,10 @@ struct CaseFacts {
   std::optional<std::uint32_t> qk_nope_head_dim;
   std::optional<std::uint32_t> v_head_dim;
   std::optional<bool> needs_custom_code;
+  std::optional<std::string> quantize;
+  std::optional<CaseAudioClaim> gpu_claim;
+  std::optional<CaseAudioClaim> cpu_claim;
+  std::vector<CaseSplit> gguf_estimates;
 };
 DESCRIBE(CaseFacts,
          weight_bytes,
@@ -198,7 +231,11 @@ DESCRIBE(CaseFacts,
          qk_rope_head_dim,
          qk_nope_head_dim,
          v_head_dim,
-         needs_custom_code);
+         needs_custom_code,
+         quantize,
+         gpu_claim,
+         cpu_claim,
+         gguf_estimates);
 
 /// Whether there is a build of the model's engine for a runtime, and of which version.
 struct CaseBackend {
@@ -221,9 +258,16 @@ struct CaseScorer {
 };
 DESCRIBE(CaseScorer, scorer);
 
+/// Where a case comes from.
+struct CaseOrigin {
+  std::vector<std::string> versions;  // of GPUStack, in which it holds
+};
+DESCRIBE(CaseOrigin, versions);
+
 struct Case {
   std::string schema;
   std::string id;
+  CaseOrigin origin;
   std::string area;  // "gguf", "vllm" …: recorded from the other scheduler; "issue": what users should be told
   std::string kind;
   std::string filter;  // kind "filter": which stage
@@ -243,6 +287,7 @@ struct Case {
 DESCRIBE(Case,
          schema,
          id,
+         origin,
          area,
          kind,
          filter,

@@ -16,6 +16,14 @@ constexpr std::array kRuntimes = {
     RuntimeRow{"rocm", "amd", "rocm"},
     RuntimeRow{"cann", "ascend", "cann"},
     RuntimeRow{"mps", "apple", "metal"},
+    RuntimeRow{"npu", "ascend", "cann"},  // the word of old recordings
+    RuntimeRow{"musa", "mthreads", "musa"},
+    RuntimeRow{"dtk", "hygon", "dtk"},
+    RuntimeRow{"dcu", "hygon", "dtk"},
+    RuntimeRow{"maca", "metax", "maca"},
+    RuntimeRow{"corex", "iluvatar", "corex"},
+    RuntimeRow{"neuware", "cambricon", "neuware"},
+    RuntimeRow{"hggc", "thead", "hggc"},
     RuntimeRow{"cpu", "cpu", "cpu"},
     RuntimeRow{"unknown", "unknown", "unknown"},  // what runs on it could not be told: no build is for that
 };

@@ -140,6 +140,7 @@ void Comparison::recorded() {
 
 void Comparison::schedule() {
   const auto& expected = case_.expected;
+  if (world_.policy.candidates == "listed") return schedule_listed();
   if (is_recorded(case_)) return recorded();
   not_compared();
   verdict();

@@ -8,6 +8,7 @@
 
 #include "cli/conformance/facts.h"
 #include "cli/conformance/judge.h"
+#include "placement/listing.h"
 
 namespace berth::cli::conformance {
 
@@ -20,6 +21,10 @@ class Comparison {
   /// What decide() returned, verify() lets pass.
   void plan_holds(const fleet::Plan& plan, const fleet::Verification& verification);
   void schedule();
+  /// The same under a policy that lists its candidates.
+  void schedule_listed();
+  /// The order of listed candidates is compared, too.
+  void be_strict() { strict_ = true; }
   /// Whether the request would run at all, and what the model is taken for.
   void evaluate();
   /// What the flags make of one replica, and whether that agrees with what is selected.
@@ -44,6 +49,10 @@ class Comparison {
   /// Some reject that says `code` says these values, too.
   void said_with(const std::string& code, const std::map<std::string, std::string>& args);
   void recorded();
+  void listed_place(const std::string& what, const CasePlace& wanted);
+  void listed_choice(const std::vector<CasePlace>& candidates);
+  void listed_candidates(const std::vector<CasePlace>& wanted, const placement::Listing& listing);
+  void listed_estimate(const CaseEstimate& wanted, const placement::Listing& listing);
   void choice(const wire::RawJson& wanted);
   void place(const std::string& what, const CasePlace& wanted);
   void followers(const std::string& what, const std::vector<CaseFollower>& wanted);
@@ -73,6 +82,7 @@ class Comparison {
   const fleet::Decision& decision_;
   const ReasonMap& reasons_;
   std::vector<Line> lines_;
+  bool strict_ = false;
   std::size_t compared_ = 0;
   std::vector<std::string> differences_;
   std::vector<std::string> left_out_;

@@ -125,9 +125,9 @@ void Comparison::bypass(bool expected) {
   r.tensor_parallel = 2 * r.devices_per_replica.value_or(selected / request.replicas);
   bool active = false;  // without a selection there is nothing that sizes could disagree with
   if (selected > 0) {
-    const auto decision = placement::decide(world_.snapshot, request, {}, world_.catalog);
+    const auto decision = placement::decide(world_.snapshot, request, world_.policy, world_.catalog);
     active = true;
-    for (const auto& line : lines_of({world_.snapshot, request, world_.catalog}, decision))
+    for (const auto& line : lines_of({world_.snapshot, request, world_.catalog, world_.policy}, decision))
       for (const auto& result : line.results)
         if (result.outcome == fleet::Outcome::kReject && reasons_.says(result.reason, std::string(kCountMismatch)))
           active = false;

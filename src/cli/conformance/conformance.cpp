@@ -55,7 +55,8 @@ CaseLine run_file(const Judge& judge, const fs::path& path) {
 }  // namespace
 
 Result<Summary> run_conformance(const Options& options) {
-  TRY(const auto judge, Judge::embedded());
+  TRY(auto judge, Judge::embedded(options.policy == "gpustack" ? fleet::gpustack_policy() : fleet::Policy()));
+  judge.strict = options.strict;
   TRY(const auto files, case_files(options.folder));
   Summary summary;
   for (const auto& path : files) {
@@ -116,6 +117,7 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
   a.option("--gguf-dir", memory.gguf_dir, "Folder with MODEL.gguf for each model of --memory; headers will do");
   a.option("--only", options.only, "Glob over the names of the cases; the others are skipped");
   a.choice("--policy", policy, {"berth", "gpustack"}, "Rules of the house");
+  a.flag("--strict", options.strict, "With --policy gpustack: compare the order of the candidates as well");
   a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");
   const auto help = a.parse(args);
   if (!help) return context.misused(help.error());
@@ -123,8 +125,7 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
     context.out(*page);
     return kExitOk;
   }
-  if (policy != "berth")
-    return context.misused(invalid("--policy gpustack is not built yet; leave it out for berth's own rules"));
+  options.policy = policy;
   const bool scores = !memory.file.empty() || !memory.gguf_dir.empty();
   if (scores && !options.folder.empty()) return context.misused(invalid("DIR and --memory exclude each other"));
   if (scores && (memory.file.empty() || memory.gguf_dir.empty()))

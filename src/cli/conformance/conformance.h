@@ -18,7 +18,9 @@ constexpr std::size_t kCasesMax = 10'000;
 
 struct Options {
   std::string folder;
-  std::string only;  // glob over ids; empty: all
+  std::string only;              // glob over ids; empty: all
+  std::string policy = "berth";  // or "gpustack": rules of the house
+  bool strict = false;           // the order of candidates, too
 };
 
 /// One case as it is printed.
@@ -48,7 +50,9 @@ std::string to_text(const Summary& summary);
 
 }  // namespace conformance
 
-/// berth conformance DIR | --memory FILE --gguf-dir DIR [--only GLOB] [--policy berth|gpustack] [-o text|json|yaml]
+/// berth conformance DIR | --memory FILE --gguf-dir DIR [--only GLOB] [--policy berth|gpustack]
+/// [--strict] [-o
+/// text|json|yaml]
 int conformance_command(Context& context, const std::vector<std::string>& args);
 
 }  // namespace berth::cli

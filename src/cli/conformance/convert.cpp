@@ -37,6 +37,39 @@ constexpr std::array kSources = {
     Named<std::string_view>{"model_scope", "modelscope"},
     Named<std::string_view>{"local_path", "local"},
 };
+/// What only the other scheduler's estimates go by.
+void put_readings(const CaseFacts& f, const CaseModel& model, fleet::ModelFacts& out) {
+  if (f.quantize) out.quantization = *f.quantize;
+  const auto put = [&](const char* name, Bytes bytes) {
+    if (bytes.value > 0) out.measured[name] = bytes;
+  };
+  if (f.gpu_claim) put("device", f.gpu_claim->vram_bytes);
+  if (f.gpu_claim) put("device/host", f.gpu_claim->ram_bytes);
+  if (f.cpu_claim) put("host", f.cpu_claim->ram_bytes);
+  const auto& cache = model.extended_kv_cache;
+  if (cache && cache->enabled && cache->ram_size_gib)
+    put("kv/host", static_cast<std::uint64_t>(*cache->ram_size_gib * static_cast<double>(kGiB)));
+  // Of a draft beside the model SGLang keeps a buffer, unless drafts are looked up in the text.
+  constexpr Bytes kDraftBuffer = 2048 * kMiB;
+  if (model.speculative && model.speculative->text.find("ngram") == std::string::npos &&
+      model.speculative->text.find("false") == std::string::npos)
+    put("draft/reserve", kDraftBuffer);
+  constexpr double kPermille = 1000, kRatioMax = 1000;
+  if (cache && cache->enabled && cache->ram_ratio && *cache->ram_ratio > 0)
+    put("kv/host/permille", static_cast<std::uint64_t>(std::min(*cache->ram_ratio, kRatioMax) * kPermille + 0.5));
+  for (const auto& told : f.gguf_estimates) {
+    fleet::SplitReading reading;
+    if (told.tensor_split) reading.split.assign(told.tensor_split->begin(), told.tensor_split->end());
+    reading.remote = told.rpc_servers;
+    for (const auto& item : told.items) {
+      fleet::SplitRow row{item.offload_layers, item.full, item.ram.nonuma_bytes, item.ram.uma_bytes, {}};
+      for (const auto& vram : item.vrams) row.devices.push_back({vram.nonuma_bytes, vram.uma_bytes, vram.layers});
+      reading.rows.push_back(std::move(row));
+    }
+    out.splits.push_back(std::move(reading));
+  }
+}
+
 fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
   fleet::ModelFacts out;
   out.name = model.repo;
@@ -80,19 +113,22 @@ Result<std::string> to_task(const std::vector<std::string>& categories) {
 
 /// What the other scheduler settled on. Some placements were recorded from the part of it that is for one engine, with
 /// a model that names none: the area says which, and the flags are that engine's.
-std::optional<std::string> settled_backend(const Case& c) {
+std::optional<std::string> settled_backend(const Case& c, const fleet::Policy& policy) {
   constexpr std::array kAreas = {Named<std::string_view>{"sglang", "SGLang"},
-                                 Named<std::string_view>{"ascend", "MindIE"}};
+                                 Named<std::string_view>{"ascend", "MindIE"},
+                                 Named<std::string_view>{"custom", "Custom"}};
   const auto at = std::find_if(kAreas.begin(), kAreas.end(), [&](const auto& area) { return area.theirs == c.area; });
-  if (at != kAreas.end() && is_recorded(c) && !model_of(c).backend_requested) return std::string(at->ours);
+  // What a custom engine takes is told by that scheduler's rule alone.
+  const bool known = at != kAreas.end() && (at->theirs != "custom" || policy.estimates == "published");
+  if (known && is_recorded(c) && !model_of(c).backend_requested) return std::string(at->ours);
   return model_of(c).backend_resolved;
 }
 
 // The backend in force: what was asked for; a placement is told of the one that GPUStack settled on, too.
-std::optional<std::string> backend_of(const Case& c) {
+std::optional<std::string> backend_of(const Case& c, const fleet::Policy& policy) {
   const auto& model = model_of(c);
   if (model.backend_requested || c.kind == kKindFilter) return model.backend_requested;
-  return settled_backend(c);
+  return settled_backend(c, policy);
 }
 
 // Their switches, and what berth has in place of them: rules that the request accepts.
@@ -104,6 +140,7 @@ const std::vector<Named<std::vector<std::string>>>& switches() {
   return kSwitches;
 }
 
+constexpr std::size_t kWorkersMax = 1'000'000;  // beyond the ids of a fleet
 constexpr std::string_view kDeclaredBytes = "GPUSTACK_MODEL_VRAM_CLAIM";
 
 bool is_on(std::string_view value) {
@@ -111,9 +148,14 @@ bool is_on(std::string_view value) {
   return std::any_of(kOn.begin(), kOn.end(), [&](const char* on) { return equals_ignoring_case(value, on); });
 }
 
-Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
+Result<void> put_environment(const CaseModel& model, const fleet::Policy& policy, fleet::Request& request) {
   for (const auto& [name, value] : model.env) {
     const auto declared = name == kDeclaredBytes ? parse_u64(value) : std::nullopt;
+    if (declared && policy.estimates == "published") {
+      if (!request.facts) request.facts.emplace();
+      request.facts->measured["claim"] = *declared;
+      continue;
+    }
     if (declared && request.facts && !request.facts->weight_bytes) {
       request.facts->weight_bytes = Bytes(*declared);  // what is known of its size is what was declared
       continue;
@@ -129,22 +171,23 @@ Result<void> put_environment(const CaseModel& model, fleet::Request& request) {
   return {};
 }
 
-Result<void> refuse_what_is_not_understood(const CaseModel& model) {
+Result<void> refuse_what_is_not_understood(const CaseModel& model, const fleet::Policy& policy) {
   const auto& cache = model.extended_kv_cache;
-  if (cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
+  const bool summed = policy.estimates == "published";  // its need has host memory by ratio as well
+  if (!summed && cache && cache->enabled && (!cache->ram_size_gib || model.replicas > 1))
     return not_understood("model.extended_kv_cache", fmt::format("a share of its memory, for {}", model.replicas));
-  if (model.speculative) return not_understood("model.speculative", model.speculative->text);
+  if (!summed && model.speculative) return not_understood("model.speculative", model.speculative->text);
   return {};
 }
 
-Result<fleet::Restriction> to_restriction(const Case& c) {
+Result<fleet::Restriction> to_restriction(const Case& c, const fleet::Policy& policy) {
   const auto& model = model_of(c);
   fleet::Restriction out;
   const bool clustered = std::any_of(
       c.fleet.workers.begin(), c.fleet.workers.end(), [](const CaseWorker& w) { return w.cluster_id.has_value(); });
   if (model.cluster_id && clustered) out.cluster = std::to_string(*model.cluster_id);
   out.labels = model.worker_selector;
-  if (const auto backend = backend_of(c)) out.engine = engine_id(*backend);
+  if (const auto backend = backend_of(c, policy)) out.engine = engine_id(*backend);
   out.engine_version = model.backend_version;
   // Where the two differ, `distributed` is the one in force.
   out.across_workers = model.distributed.value_or(model.distributable.value_or(false));
@@ -158,9 +201,22 @@ Result<fleet::Restriction> to_restriction(const Case& c) {
   return out;
 }
 
-Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog) {
+/// The other scheduler reads spellings that the engine itself does not.
+void spell_as_engine(std::vector<std::string>& flags) {
+  constexpr std::string_view kTheirs = "--ngl";
+  for (auto& flag : flags)
+    if (flag == kTheirs || flag.starts_with("--ngl=")) flag = "--gpu-layers" + flag.substr(kTheirs.size());
+}
+
+bool tells_of_draft(const Case& c) {
+  return c.worker_files_ready && std::any_of(c.worker_files_ready->begin(),
+                                             c.worker_files_ready->end(),
+                                             [](const CaseFiles& files) { return files.which == "draft"; });
+}
+
+Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog, const fleet::Policy& policy) {
   const auto& model = model_of(c);
-  TRY_VOID(refuse_what_is_not_understood(model));
+  TRY_VOID(refuse_what_is_not_understood(model, policy));
   const bool weighed = c.model_facts && c.model_facts->lora_weight_bytes.size() == model.lora_adapters.size();
   if (!model.lora_adapters.empty() && !weighed)
     return not_understood("model.lora_adapters", model.lora_adapters.front().text);
@@ -174,6 +230,9 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.source.file = model.file;
   out.source.path = model.local_path;
   if (c.model_facts) out.facts = to_facts(*c.model_facts, model);
+  if (out.facts && policy.estimates == "published") put_readings(*c.model_facts, model, *out.facts);
+  if (policy.candidates == "listed" && tells_of_draft(c))
+    out.draft = fleet::ModelSource{std::string(kind), "draft", "", "", ""};
   // Replicas that are placed already are placed: the question is about the next ones.
   const auto placed = std::count_if(c.instances.begin(), c.instances.end(), [&](const CaseInstance& i) {
     return model.id && i.model_id == *model.id;
@@ -184,13 +243,44 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
     TRY(out.strategy, look_up(kStrategies, *model.placement_strategy, "model.placement_strategy"));
   }
   out.settings.cpu_offload = model.cpu_offloading.value_or(true);
-  TRY(out.restriction, to_restriction(c));
+  TRY(out.restriction, to_restriction(c, policy));
   out.settings.flags = model.backend_parameters;
-  TRY_VOID(put_environment(model, out));
+  if (policy.estimates == "published") spell_as_engine(out.settings.flags);
+  TRY_VOID(put_environment(model, policy, out));
   return engines::canonical(catalog, std::move(out), {.name = "", .operator_right = true});
 }
 
+/// The rows of the version that was recorded. Nothing was asked about builds where a case tells of none.
+fleet::Policy for_case(const Case& c, fleet::Policy policy) {
+  if (policy.candidates != "listed") return policy;
+  const auto& versions = c.origin.versions;
+  const bool old = !versions.empty() && std::find(versions.begin(), versions.end(), "main") == versions.end();
+  if (old) policy.scores = "gpustack-0.6";
+  if (is_recorded(c) && c.backend_catalog.empty())
+    policy.rules_off.insert(policy.rules_off.end(), {"engine_os", "engine_vendor"});
+  return policy;
+}
+
 }  // namespace
+
+Case in_order(Case c, std::map<std::int64_t, std::int64_t>& ids) {
+  for (const auto& worker : c.fleet.workers) ids.emplace(worker.id, static_cast<std::int64_t>(ids.size()) + 1);
+  const auto renamed = [&](std::int64_t& id) {
+    const auto at = ids.find(id);
+    id = at == ids.end() ? id + static_cast<std::int64_t>(kWorkersMax) : at->second;
+  };
+  for (auto& worker : c.fleet.workers) renamed(worker.id);
+  for (auto& instance : c.instances) {
+    renamed(instance.worker_id);
+    for (auto& sub : instance.subordinates) renamed(sub.worker_id);
+  }
+  if (c.worker_files_ready)
+    for (auto& files : *c.worker_files_ready)
+      for (auto& id : files.worker_ids) renamed(id);
+  if (c.expected.choice_must_have && c.expected.choice_must_have->worker_id)
+    renamed(*c.expected.choice_must_have->worker_id);
+  return c;
+}
 
 Result<std::string> task_of_category(std::string_view category) {
   return look_up(kTasks, category, "model.categories[]").map([](std::string_view task) { return std::string(task); });
@@ -210,17 +300,18 @@ Result<std::string> device_ref(const std::string& gpu_id) {
   return fmt::format("{}/{}:{}", parts[0], parts[1], parts[2]);
 }
 
-Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded) {
+Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded, fleet::Policy policy) {
   if (!c.model) return invalid("the case has no model");
   World world;
+  world.policy = for_case(c, std::move(policy));
   std::optional<std::string> engine;
   if (c.model->backend_requested)
     engine = engine_id(*c.model->backend_requested);
-  else if (const auto settled = settled_backend(c))
+  else if (const auto settled = settled_backend(c, world.policy))
     engine = engine_id(*settled);
   TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
-  TRY(world.request, to_request(c, world.catalog));
-  TRY(world.snapshot, to_snapshot(c, world.request.source));
+  TRY(world.request, to_request(c, world.catalog, world.policy));
+  TRY(world.snapshot, to_snapshot(c, world.request, world.policy));
   return world;
 }
 

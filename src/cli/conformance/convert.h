@@ -1,6 +1,8 @@
 #pragma once
 // A case in the words of the decision: data only, no rule is asked here.
 
+#include <map>
+
 #include "cli/conformance/case.h"
 #include "engines/catalog.h"
 #include "fleet/objects.h"
@@ -12,11 +14,17 @@ namespace berth::cli::conformance {
 struct World {
   fleet::FleetSnapshot snapshot;
   fleet::Request request;
-  engines::EngineCatalog catalog;  // the embedded one with the builds that the case tells of
+  engines::EngineCatalog catalog;                  // the embedded one with the builds that the case tells of
+  fleet::Policy policy;                            // rules of the house that the case is put to
+  std::map<std::int64_t, std::int64_t> workers{};  // ids of the case → those that the snapshot has; empty: the same
 };
 
 /// Errors: kNotSupported naming the key and value that is not understood; kInvalid where the case contradicts itself.
-Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded);
+/// `policy`: berth's own, or GPUStack's with the rows of the version that the case was recorded from; of a case that
+/// tells of no builds, it asks for none.
+Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded, fleet::Policy policy = {});
+/// Under a policy whose ties go to the first of the fleet's list: its workers called in that order.
+Case in_order(Case c, std::map<std::int64_t, std::int64_t>& ids);
 
 /// `embedded` with rows added and taken away as backend_catalog says of the engine `id`. One that the catalog does not
 /// have, and of which the case has builds, is a custom engine of the case's users. Errors: kNotSupported on an unknown
@@ -35,7 +43,7 @@ std::string device_id(std::string_view runtime, int index);
 std::string deployment_id(std::int64_t model);
 /// Workers with what runs on them, and with the files of the model's source that the case tells of. Errors: as
 /// to_world.
-Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::ModelSource& source);
+Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::Request& request, const fleet::Policy& policy);
 
 /// A case about flags or an architecture alone, with a fleet, a build and a model that have room for whatever it asks,
 /// so that nothing but what it tells decides. Errors: kInvalid about a selected device; kNotSupported on its runtime.

@@ -143,13 +143,13 @@ Bytes host_cache(const Case& c) {
   return Bytes(static_cast<std::uint64_t>(gib * static_cast<double>(kGiB)));
 }
 
-Result<void> put_files(const Case& c, const fleet::ModelSource& source, std::int64_t id, fleet::Worker& worker) {
+Result<void> put_files(const Case& c, const fleet::Request& request, std::int64_t id, fleet::Worker& worker) {
   if (!c.worker_files_ready) return {};
   for (const auto& files : *c.worker_files_ready) {
-    // A draft model is no part of a request yet.
-    if (files.which != "main") return not_understood("worker_files_ready[].which", files.which);
+    const bool draft = files.which == "draft" && request.draft;
+    if (files.which != "main" && !draft) return not_understood("worker_files_ready[].which", files.which);
     if (std::find(files.worker_ids.begin(), files.worker_ids.end(), id) != files.worker_ids.end())
-      worker.model_files.push_back(placement::model_file_of(source));
+      worker.model_files.push_back(placement::model_file_of(draft ? *request.draft : request.source));
   }
   return {};
 }
@@ -160,13 +160,13 @@ std::string worker_id(std::int64_t id) { return fmt::format("worker-{:06}", id);
 
 std::string deployment_id(std::int64_t model) { return fmt::format("model-{}", model); }
 
-Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::ModelSource& source) {
+Result<fleet::FleetSnapshot> to_snapshot(const Case& c, const fleet::Request& request, const fleet::Policy& policy) {
   TRY(auto occupants, to_occupants(c));
   std::vector<fleet::FleetSnapshot::Entry> entries;
   for (const auto& w : c.fleet.workers) {
     TRY(auto worker, to_worker(w));
-    worker.reserved_memory_bytes += host_cache(c);
-    TRY_VOID(put_files(c, source, w.id, worker));
+    if (policy.estimates == "parts") worker.reserved_memory_bytes += host_cache(c);  // else it is part of the need
+    TRY_VOID(put_files(c, request, w.id, worker));
     TRY(auto entry, fleet::make_entry(std::move(worker), std::move(occupants[w.id])));
     entries.push_back(std::move(entry));
   }

@@ -34,7 +34,7 @@ struct CaseShare {
   std::optional<std::map<std::string, Bytes>> vram_bytes_by_gpu;  // by index
   std::optional<std::uint32_t> offload_layers;
   std::optional<std::uint32_t> total_layers;
-  std::optional<std::vector<std::uint32_t>> tensor_split;
+  std::optional<std::vector<std::uint64_t>> tensor_split;
   std::optional<double> vram_utilization;
   std::optional<bool> unified;
 };
@@ -50,8 +50,9 @@ struct CaseFollower {
   std::optional<CaseShare> claim;
   std::optional<std::string> address;
   std::optional<std::uint32_t> gpus_on_worker;
+  std::optional<std::vector<std::string>> gpu_addresses;
 };
-DESCRIBE(CaseFollower, worker, worker_id, gpu_runtime, gpu_indexes, claim, address, gpus_on_worker);
+DESCRIBE(CaseFollower, worker, worker_id, gpu_runtime, gpu_indexes, claim, address, gpus_on_worker, gpu_addresses);
 
 struct CasePlace {
   std::string worker;
@@ -61,8 +62,10 @@ struct CasePlace {
   std::optional<CaseShare> claim;
   std::optional<double> score;
   std::optional<std::vector<CaseFollower>> subordinates;
+  std::optional<bool> overcommit;
+  std::optional<std::vector<std::string>> gpu_addresses;
 };
-DESCRIBE(CasePlace, worker, worker_id, gpu_runtime, gpu_indexes, claim, score, subordinates);
+DESCRIBE(CasePlace, worker, worker_id, gpu_runtime, gpu_indexes, claim, score, subordinates, overcommit, gpu_addresses);
 
 /// The need as the scheduler sums it that the cases were recorded from.
 struct CaseEstimate {

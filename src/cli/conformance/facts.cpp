@@ -199,6 +199,12 @@ bool ranks_are_others(const Facts& f) {
 
 bool offload_is_off(const Facts& f) { return model_of(f.c).cpu_offloading == false; }
 
+bool devices_are_asked_for(const Facts& f) {
+  const auto& r = f.restriction();
+  return devices_are_selected(f) || f.world.request.settings.offload_layers.value_or(0) > 0 ||
+         r.devices_per_replica.value_or(0) > 0 || r.tensor_parallel || r.pipeline_parallel || r.data_parallel;
+}
+
 bool needs_more(const Facts& f) {
   return f.result.needed && f.result.available && *f.result.needed > *f.result.available;
 }
@@ -220,8 +226,10 @@ Bytes claimed_on(const Case& c, const CaseWorker& worker, const CaseGpu& gpu) {
 // The sum of the cases: total − claims of instances − reserve.
 bool device_is_short(const Facts& f) {
   return needs_more(f) && std::any_of(f.worker->gpus.begin(), f.worker->gpus.end(), [&](const CaseGpu& gpu) {
-           return *f.result.available ==
-                  gpu.memory.total_bytes.minus_or_zero(claimed_on(f.c, *f.worker, gpu) + f.worker->reserved.vram_bytes);
+           const Bytes room =
+               gpu.memory.total_bytes.minus_or_zero(claimed_on(f.c, *f.worker, gpu) + f.worker->reserved.vram_bytes);
+           // Of memory that the host shares, what the host has left is the most.
+           return gpu.memory.unified ? *f.result.available <= room : *f.result.available == room;
          });
 }
 
@@ -245,6 +253,7 @@ constexpr std::array kChecks = {
     Check{"not_selected", not_selected},
     Check{"selected_device_missing", selected_is_missing, false},
     Check{"device_selected", devices_are_selected},
+    Check{"devices_asked", devices_are_asked_for},
     Check{"unknown_engine", engine_is_unknown, false},
     Check{"engine_unsupported", engine_is_unsupported, false},
     Check{"task_unsupported", task_is_not_served, false},

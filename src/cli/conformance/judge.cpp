@@ -75,14 +75,15 @@ std::vector<Line> lines_of(const World& world, const fleet::Decision& decision) 
     // A line of several workers that are alike has the numbers of the first: asked alone, each has its own.
     const fleet::FleetSnapshot empty = *fleet::FleetSnapshot::build({}, world.snapshot.not_carried());
     const auto alone = empty.with(std::make_shared<const fleet::WorkerEntry>(entry));
-    const auto d = placement::decide(alone, world.request, {}, world.catalog);
+    const auto d = placement::decide(alone, world.request, world.policy, world.catalog);
     for (const auto& line : d.report.lines) add_lines(out, line, entry.worker.name);
   });
   return out;
 }
 
-Result<Judge> Judge::embedded() {
+Result<Judge> Judge::embedded(fleet::Policy policy) {
   Judge judge;
+  judge.policy = std::move(policy);
   TRY(judge.catalog, wire::embedded_catalog());
   TRY(judge.reasons, read_reason_map(embedded_reasons()));
   return judge;
@@ -98,7 +99,7 @@ CaseResult Judge::run(std::string_view json) const {
 }
 
 CaseResult Judge::run(const Case& as_written) const {
-  if (as_written.kind == kKindScore) return run_score(normalised(as_written), catalog);
+  if (as_written.kind == kKindScore) return run_score(normalised(as_written), catalog, policy);
   if (as_written.kind == kKindScaleDown) return run_scale_down(normalised(as_written), catalog);
   const auto known =
       std::find_if(kDecided.begin(), kDecided.end(), [&](const auto& kind) { return kind.first == as_written.kind; });
@@ -110,13 +111,17 @@ CaseResult Judge::run(const Case& as_written) const {
     if (!roomy) return failed_case(as_written.id, fmt::format("not understood: {}", roomy.error().message));
     c = std::move(*roomy);
   }
-  auto world = to_world(c, catalog);
+  std::map<std::int64_t, std::int64_t> ids;
+  if (policy.candidates == "listed" && c.kind == kKindSchedule) c = in_order(std::move(c), ids);
+  auto world = to_world(c, catalog, policy);
   if (!world) return failed_case(c.id, fmt::format("not understood: {}", world.error().message));
-  const auto decision = placement::decide(world->snapshot, world->request, {}, world->catalog);
+  world->workers = std::move(ids);
+  const auto decision = placement::decide(world->snapshot, world->request, world->policy, world->catalog);
   Comparison comparison(c, *world, decision, reasons);
+  if (strict) comparison.be_strict();
   comparison.facts_hold();
   for (const auto& plan : decision.plans) {
-    const auto verification = placement::verify(world->snapshot, world->request, {}, world->catalog, plan);
+    const auto verification = placement::verify(world->snapshot, world->request, world->policy, world->catalog, plan);
     comparison.plan_holds(plan, verification);
   }
   (comparison.*known->second)();

@@ -17,9 +17,11 @@ namespace berth::cli::conformance {
 struct Judge {
   engines::EngineCatalog catalog;  // the embedded one
   ReasonMap reasons;
+  fleet::Policy policy;  // rules of the house
+  bool strict = false;   // the order of candidates, too
 
   /// Errors: kInvalid when what is compiled in cannot be read, which is our own bug.
-  static Result<Judge> embedded();
+  static Result<Judge> embedded(fleet::Policy policy = {});
   /// Never fails as a function: what cannot be read, run or compared is a failed case that says so.
   [[nodiscard]] CaseResult run(std::string_view json) const;
   [[nodiscard]] CaseResult run(const Case& as_written) const;

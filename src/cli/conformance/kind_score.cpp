@@ -19,6 +19,8 @@ struct ScoreList {
 DESCRIBE(ScoreList, scores);
 
 constexpr std::string_view kChain = "chain";
+constexpr std::string_view kFiles = "model_file_locality";
+constexpr double kPoint = 1e9;       // scores are told in 1e-9
 constexpr double kTolerance = 1e-6;  // relative, by the schema
 
 /// Which parts of berth's key say what a scorer says. A device is filled up by what is left over on it, so that this
@@ -129,7 +131,7 @@ Result<std::vector<std::string_view>> parts_of(const Case& c, const World& world
 Result<Ranked> ranked(const Case& c, const CasePlace& place, const World& world) {
   TRY(const auto wanted, parts_of(c, world));
   TRY(const auto plan, to_plan(c, place, world));
-  TRY(const auto key, placement::plan_key(world.snapshot, world.request, {}, world.catalog, plan));
+  TRY(const auto key, placement::plan_key(world.snapshot, world.request, world.policy, world.catalog, plan));
   Ranked out;
   for (const auto& part : key) {
     const auto value = parse_u64(part.value);
@@ -189,22 +191,46 @@ CaseResult not_understood_case(const Case& c, const Error& error) {
   return failed_case(c.id, fmt::format("not understood: {}", error.message));
 }
 
+/// The scores themselves: those of one scorer, or the sum of a chain's.
+CaseResult compare_scores(const Case& c, World world, const std::vector<double>& wanted) {
+  std::vector<std::string> scorers = {c.scorer};
+  if (c.scorer == kChain) scorers.clear();
+  for (const auto& part : c.parts)
+    if (c.scorer == kChain) scorers.push_back(part.scorer);
+  world.policy.plan_key.clear();
+  for (const auto& scorer : scorers)
+    world.policy.plan_key.emplace_back(scorer == kFiles ? "file_score" : "placement_score");
+  Findings findings;
+  for (std::size_t i = 0; i < c.candidates.size(); ++i) {
+    const auto plan = to_plan(c, c.candidates[i], world);
+    if (!plan) return not_understood_case(c, plan.error());
+    const auto key = placement::plan_key(world.snapshot, world.request, world.policy, world.catalog, *plan);
+    if (!key) return not_understood_case(c, key.error());
+    double score = 0;
+    for (const auto& part : *key) score += static_cast<double>(parse_u64(part.value).value_or(0)) / kPoint;
+    findings.check(same_score(score, wanted[i]),
+                   fmt::format("candidate {}: expected a score of {}, got {}", i, wanted[i], score));
+  }
+  return std::move(findings).result(c.id);
+}
+
 }  // namespace
 
 bool same_score(double a, double b) { return std::abs(a - b) <= kTolerance * std::max(std::abs(a), std::abs(b)); }
 
-CaseResult run_score(const Case& as_written, const engines::EngineCatalog& embedded) {
+CaseResult run_score(const Case& as_written, const engines::EngineCatalog& embedded, const fleet::Policy& policy) {
   const auto c = with_room(with_followers(as_written));
   if (!c) return not_understood_case(as_written, c.error());
   const auto& told = (*c).expected.scores;
   if (!told) return failed_case(c->id, "nothing in it could be compared");
-  const auto world = to_world(*c, embedded);
+  const auto world = to_world(*c, embedded, policy);
   if (!world) return not_understood_case(*c, world.error());
   const auto list = wire::from_json<ScoreList>(fmt::format("{{\"scores\":{}}}", told->text), wire::Strictness::kStrict);
   if (!list) return not_understood_case(*c, list.error());
   if (list->scores.size() != c->candidates.size())
     return failed_case(c->id,
                        fmt::format("it has {} scores of {} candidates", list->scores.size(), c->candidates.size()));
+  if (!policy.scores.empty()) return compare_scores(*c, *world, list->scores);
   std::vector<Ranked> got;
   for (const auto& place : c->candidates) {
     auto one = ranked(*c, place, *world);
@@ -213,7 +239,7 @@ CaseResult run_score(const Case& as_written, const engines::EngineCatalog& embed
   }
   Findings findings;
   compare_pairs(list->scores, got, findings);
-  if (c->scorer == "model_file_locality" && c->max_score) compare_files(*c, *world, list->scores, got, findings);
+  if (c->scorer == kFiles && c->max_score) compare_files(*c, *world, list->scores, got, findings);
   return std::move(findings).result(c->id);
 }
 

@@ -5,6 +5,7 @@
 #include "cli/conformance/case.h"
 #include "cli/conformance/findings.h"
 #include "engines/catalog.h"
+#include "fleet/request.h"
 
 namespace berth::cli::conformance {
 
@@ -12,8 +13,9 @@ namespace berth::cli::conformance {
 bool same_score(double a, double b);
 
 /// Placements, ordered by the parts of berth's plan key that are about what the case's scorer is about. Of a scorer's
-/// ceiling and of 0 it is compared, too, that berth has all files there, or none.
-CaseResult run_score(const Case& c, const engines::EngineCatalog& embedded);
+/// ceiling and of 0 it is compared, too, that berth has all files there, or none. Under a policy that has scores they
+/// are compared themselves.
+CaseResult run_score(const Case& c, const engines::EngineCatalog& embedded, const fleet::Policy& policy = {});
 
 /// Instances of one deployment, in the order in which the controllers stop them when it is scaled down.
 CaseResult run_scale_down(const Case& c, const engines::EngineCatalog& embedded);

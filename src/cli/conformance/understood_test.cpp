@@ -23,13 +23,13 @@ TEST_CASE("what a case tells of a device nobody knows, host memory for KV and wo
   for (auto& gpu : turned.fleet.workers.back().gpus) gpu.runtime = "unknown";
   CHECK(differs(turned, "feasible: expected true, got does_not_fit"));
   turned = c;
-  turned.model->extended_kv_cache = CaseKvCache{true, 8};
+  turned.model->extended_kv_cache = CaseKvCache{true, 8, {}};
   CHECK(judge.run(turned).passed);
   turned.model->extended_kv_cache->ram_size_gib = 1e6;
   CHECK(differs(turned, "feasible: expected true, got does_not_fit"));
   turned.model->extended_kv_cache->enabled = false;
   CHECK(judge.run(turned).passed);
-  turned.model->extended_kv_cache = CaseKvCache{true, {}};
+  turned.model->extended_kv_cache = CaseKvCache{true, {}, {}};
   CHECK(differs(turned, "not understood: model.extended_kv_cache"));
   turned = c;
   turned.fleet.workers.push_back(turned.fleet.workers.back());

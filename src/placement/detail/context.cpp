@@ -136,6 +136,52 @@ void resolve_selection(Context& context) {
                           {{"devices", std::to_string(count)}, {"replicas", std::to_string(replicas)}, {"hint", hint}});
 }
 
+/// The smallest device of each framework among those that are ready and admitted, and how many there are.
+struct Admitted {
+  Bytes least;
+  std::uint32_t devices = 0;
+};
+std::map<std::string, Admitted> admitted_devices(const Context& context) {
+  std::map<std::string, Admitted> out;
+  context.snapshot.for_each([&](const WorkerEntry& entry) {
+    if (entry.worker.state != fleet::WorkerState::kReady) return;
+    const auto* chosen = selected_on(context, entry.worker);
+    if (chosen == nullptr && !context.selected.empty()) return;
+    for (const auto& device : entry.worker.devices) {
+      if (chosen != nullptr && !contains(*chosen, device.id)) continue;
+      auto& known = out[device.framework];
+      known.least = known.devices == 0 ? device.memory_total_bytes : std::min(known.least, device.memory_total_bytes);
+      ++known.devices;
+    }
+  });
+  return out;
+}
+
+/// Policy::estimates "published": the need of each option, once for all workers.
+void add_published(Context& context) {
+  static const fleet::ModelFacts kNothing;
+  const auto& facts = context.request.facts ? *context.request.facts : kNothing;
+  std::map<std::string, Admitted> devices;
+  for (auto& option : context.options) {
+    auto need = estimate::published_need(*option.engine, facts, context.request, option.settings);
+    if (!need) {
+      option.published_error = need.error().message;
+      continue;
+    }
+    option.published = *std::move(need);
+    if (option.published->share) continue;
+    if (devices.empty()) devices = admitted_devices(context);
+    const auto& sizes = option.sizes;
+    for (const auto& [framework, known] : devices) {
+      const std::uint32_t ranks = sizes.tensor || sizes.pipeline ? sizes.tensor.value_or(1) * sizes.pipeline.value_or(1)
+                                  : context.selected.empty()     ? 1
+                                                                 : known.devices;
+      option.shares[framework] =
+          estimate::published_share(facts, option.settings, {known.least, ranks, sizes.tensor.value_or(ranks)});
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> Sizes::world() const {
@@ -256,10 +302,13 @@ Context make_context(const FleetSnapshot& snapshot,
                   .catalog = catalog,
                   .strategy = canonical_request.strategy.value_or(policy.default_strategy)};
   context.model_file = file_key(canonical_request.source);
+  if (canonical_request.draft) context.draft_file = file_key(*canonical_request.draft);
   context.carries_files = snapshot.carries("files");
   context.carries_interconnect = snapshot.carries("interconnect");
   resolve_selection(context);
   add_options(context);
+  context.listed = policy.candidates == "listed";
+  if (policy.estimates == "published") add_published(context);
   return context;
 }
 

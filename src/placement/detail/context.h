@@ -12,6 +12,7 @@
 
 #include "engines/catalog.h"
 #include "estimate/estimate.h"
+#include "estimate/published.h"
 #include "fleet/decision.h"
 #include "fleet/snapshot.h"
 #include "placement/rules/rule.h"
@@ -164,6 +165,10 @@ struct Option {
   bool sequences_open = false;  // as many as the utilization that was given leaves room for
   OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
+  // Under Policy::estimates "published": the need, or why it is not known; the share of a device by framework.
+  std::optional<estimate::PublishedNeed> published;
+  std::string published_error;
+  std::map<std::string, double> shares;
 };
 
 struct Context {
@@ -180,6 +185,8 @@ struct Context {
   RuleOutcome uneven;            // reject under `use: all` when the selection does not split
   std::set<std::string> used_accept;
   std::string model_file;  // file_key() of the request's source
+  std::string draft_file;  // of its draft model's; empty: it has none
+  bool listed = false;     // Policy::candidates
   bool carries_files = true;
   bool carries_interconnect = true;
   bool use_index = true;

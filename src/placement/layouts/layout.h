@@ -50,9 +50,12 @@ struct Candidate : Part {
   std::uint32_t groups_across = 0;  // tensor-parallel groups that cross workers
   std::uint32_t offload_layers = 0;
   std::uint32_t total_layers = 0;
-  double utilization = 0;  // engines that take a share; 0 otherwise
-  bool uncertain = false;  // claims are `expected`, by consent
-  Key key{};               // in the order of Policy::plan_key
+  double utilization = 0;    // engines that take a share; 0 otherwise
+  bool uncertain = false;    // claims are `expected`, by consent
+  std::vector<Bytes> split;  // proportions that the layers were dealt by, those of other workers first; or none
+  bool overcommit = false;   // more than there is, as the policy lets a selection by hand
+  std::uint32_t listed = 0;  // place in the list, where candidates are listed: of a tie the first
+  Key key{};                 // in the order of Policy::plan_key
 };
 
 template <class F>
@@ -82,6 +85,7 @@ struct LayoutInput {
   const KeyOrder& order;
   bool uncertain = false;  // claim `expected` instead of `high`
   Purpose purpose = Purpose::kJudge;
+  bool overcommit = false;  // claims may be more than there is
 };
 
 /// The outcomes of layout, memory, RAM and disk when a strategy finds nothing, and how far off it was. The words are
@@ -118,8 +122,9 @@ struct LayoutRow {
   bool all_on_one_device;
   LayoutStrategy strategy;
 };
-/// cpu, single_device, several_devices, partial_offload, tensor_parallel, pipeline_parallel, declared.
-std::span<const LayoutRow> layout_table();
+/// cpu, single_device, several_devices, partial_offload, tensor_parallel, pipeline_parallel, declared; those of a
+/// policy with listed candidates are others, which every engine knows (layouts/listed.h).
+std::span<const LayoutRow> layout_table(const Policy& policy);
 
 // --- shared by the strategies ---
 

@@ -22,9 +22,33 @@ Bytes held(const fleet::Occupant& o, std::string_view device) {
   return std::max(claim, seen);
 }
 
-}  // namespace
+/// Policy::allocatable "claims": what is reserved and what ours claim, whatever is in use. Devices that share the
+/// host's memory share its room as well.
+void leave_claims_alone(const Context& context, const WorkerEntry& entry, Ledger& ledger) {
+  const auto& worker = entry.worker;
+  const auto counts = [&](const fleet::Occupant& o) {
+    return o.kind != fleet::OccupantKind::kForeign && o.deployment != context.request.replaces;
+  };
+  Bytes host = worker.reserved_memory_bytes;
+  for (const auto& o : entry.occupants)
+    if (counts(o)) host += o.claim.memory_bytes;
+  bool shared = false;
+  for (std::size_t i = 0; i < worker.devices.size(); ++i) {
+    Bytes claimed = worker.reserved_device_memory_bytes;
+    for (const auto& o : entry.occupants)
+      for (const auto& d : o.claim.devices)
+        if (counts(o) && d.device == worker.devices[i].id) claimed += d.bytes;
+    ledger.devices[i] = worker.devices[i].memory_total_bytes.minus_or_zero(claimed);
+    if (!worker.devices[i].unified_memory) continue;
+    host += claimed;
+    shared = true;
+  }
+  ledger.memory = worker.memory_total_bytes.minus_or_zero(host);
+  for (std::size_t i = 0; shared && i < worker.devices.size(); ++i)
+    if (worker.devices[i].unified_memory) ledger.devices[i] = std::min(ledger.devices[i], ledger.memory);
+}
 
-Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
+Ledger measured_ledger(const Context& context, const WorkerEntry& entry) {
   Ledger ledger;
   const auto& devices = entry.worker.devices;
   ledger.instances.assign(entry.instances.begin(), entry.instances.end());
@@ -53,6 +77,14 @@ Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
   for (std::size_t i = 0; i < devices.size(); ++i)
     ledger.devices.push_back(fleet::allocatable(entry.capacity[i], back[i]));
   ledger.memory = fleet::allocatable(entry.memory, memory_back);
+  return ledger;
+}
+
+}  // namespace
+
+Ledger ledger_of(const Context& context, const WorkerEntry& entry) {
+  Ledger ledger = measured_ledger(context, entry);
+  if (context.policy.allocatable == "claims") leave_claims_alone(context, entry, ledger);
   return ledger;
 }
 

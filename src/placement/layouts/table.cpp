@@ -1,6 +1,7 @@
 #include "placement/layouts/by_layers.h"
 #include "placement/layouts/by_share.h"
 #include "placement/layouts/declared.h"
+#include "placement/layouts/listed.h"
 
 namespace berth::placement {
 namespace {
@@ -22,8 +23,16 @@ constexpr std::array kLayouts = {
     LayoutRow{"declared", false, false, layout_declared_on_host},
 };
 
+constexpr std::array kListed = {
+    LayoutRow{"listed", true, false, layout_listed},
+    LayoutRow{"listed", false, false, layout_listed_on_host},
+};
+
 }  // namespace
 
-std::span<const LayoutRow> layout_table() { return kLayouts; }
+std::span<const LayoutRow> layout_table(const Policy& policy) {
+  if (policy.candidates == "listed") return kListed;
+  return kLayouts;
+}
 
 }  // namespace berth::placement

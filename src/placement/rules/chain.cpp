@@ -40,6 +40,8 @@ StaticChain static_chain(const StaticInput& input) {
       slot = RuleOutcome::not_evaluated(static_cast<RuleId>(chain.rejected_at));
       continue;
     }
+    const auto& off = input.context.policy.rules_off;
+    if (std::find(off.begin(), off.end(), rule_name(id)) != off.end()) continue;
     slot = input.context.accepted(guarded(rule, input, rows));
     if (slot.outcome == Outcome::kWarn) ++chain.warns;
     if (slot.outcome != Outcome::kReject) continue;

@@ -295,6 +295,11 @@ constexpr std::array kReasons = {
               "short of "
               "the worst",
               "{layout} 预计占用 {expected}，最多 {needed}；{where} 可用 {available}，距最多缺 {short}"},
+    ReasonRow{Reason::kSelectionOvercommitted,
+              "selection_overcommitted",
+              false,
+              "claims more than there is on the devices that were chosen by hand, as this policy lets one replica do",
+              "在手动选择的设备上占用超过可用量，该策略允许单个副本这样做"},
     ReasonRow{Reason::kUtilizationBelowNeed,
               "utilization_below_need",
               false,

@@ -97,6 +97,7 @@ enum class Reason : std::uint8_t {
   kFactsMissing,
   kFreeMemory,
   kMemoryUncertain,
+  kSelectionOvercommitted,
   kUtilizationBelowNeed,
   kRamShort,
   kPoolShort,
