@@ -70,6 +70,7 @@ std::vector<Candidate> Search::list_or_overcommit(const std::vector<Ledger>& led
 }
 
 std::vector<Candidate> Search::list_first() {
+  judge_all();
   std::vector<Ledger> ledgers;
   for (const auto* worker : workers_) ledgers.push_back(worker->ledger);
   return list_or_overcommit(ledgers);

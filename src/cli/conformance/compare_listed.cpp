@@ -44,7 +44,7 @@ Taken taken_by(const fleet::PlanWorker& worker) {
   return out;
 }
 
-std::string text_of(const Taken& taken) {
+std::string taken_text(const Taken& taken) {
   std::string out = fmt::format("[{}]", fmt::join(taken.indexes, ","));
   for (const auto& [index, bytes] : taken.devices) out += fmt::format(" {}: {}", index, bytes.value);
   return out + fmt::format(", host {}", taken.ram.value);
@@ -65,14 +65,14 @@ std::string differing(const std::optional<std::vector<int>>& indexes,
                       const std::optional<CaseShare>& claim,
                       const Taken& got) {
   if (indexes && std::set<int>(indexes->begin(), indexes->end()) != got.indexes)
-    return fmt::format("devices [{}], got {}", fmt::join(*indexes, ","), text_of(got));
+    return fmt::format("devices [{}], got {}", fmt::join(*indexes, ","), taken_text(got));
   if (runtime && !got.runtimes.empty() && got.runtimes != std::set<std::string>{*runtime})
     return fmt::format("runtime {}, got {}", *runtime, fmt::join(got.runtimes, ","));
   if (!claim) return "";
   if (claim->vram_bytes_by_gpu && *claim->vram_bytes_by_gpu != got.devices) {
     std::string wanted;
     for (const auto& [index, bytes] : *claim->vram_bytes_by_gpu) wanted += fmt::format(" {}: {}", index, bytes.value);
-    return fmt::format("claims{}, got {}", wanted, text_of(got));
+    return fmt::format("claims{}, got {}", wanted, taken_text(got));
   }
   if (claim->ram_bytes && *claim->ram_bytes != got.ram)
     return fmt::format("{} of the host, got {}", claim->ram_bytes->value, got.ram.value);
