@@ -91,7 +91,7 @@ TEST_CASE("an engine that counts devices gets their places, or does not start") 
   c.engine.recipe.devices_by_index = true;
   c.part.devices = {"GPU-b", "GPU-a"};
   c.framework = "cuda";
-  CHECK(c.refusal().message .starts_with("device GPU-b has no place in the driver's list at present"));
+  CHECK(c.refusal().message.starts_with("device GPU-b has no place in the driver's list at present"));
   c.place.device_indices = {{"GPU-a", "0"}, {"GPU-b", "3"}};
   auto spec = c.run();
   REQUIRE(spec.has_value());
