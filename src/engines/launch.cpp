@@ -137,22 +137,31 @@ std::vector<std::string> recipe_arguments(const Engine& engine,
   return out;
 }
 
+// CUDA takes ids beside places, a slice by its id alone, and never both in one list. A command of the request's may
+// count on what CUDA does; the other engines that go by places stop at an id.
+bool takes_ids(const Recipe& recipe, const std::string& framework) {
+  return recipe.command_from_request && framework == "cuda";
+}
+
 // What the variable of visible devices holds: ids, or places in the driver's list.
-Result<std::string> visible_list(const Recipe& recipe,
+Result<std::string> visible_list(const Engine& engine,
                                  const std::string& framework,
                                  const fleet::PlanWorker& part,
                                  const LaunchPlace& place) {
+  const Recipe& recipe = engine.recipe;
   const auto& places = recipe.index_frameworks;
   const bool by_index = recipe.devices_by_index || std::find(places.begin(), places.end(), framework) != places.end();
   if (!by_index) return join(part.devices, ",");
   std::vector<std::string> out;
   for (const auto& id : part.devices) {
     const auto at = place.device_indices.find(id);
+    if (at == place.device_indices.end() && takes_ids(recipe, framework)) return join(part.devices, ",");
     if (at == place.device_indices.end())
-      return invalid(
-          fmt::format("device {} has no place in the driver's list at present, and this engine takes no other name for "
-                      "it (slices of a device have none): deploy on a whole device, or with another engine",
-                      printable(id)));
+      return invalid(fmt::format(
+          "device {} has no place in the driver's list (it is a slice, or gone), and {} takes its devices by "
+          "place: select a whole device, or an engine that takes ids",
+          printable(id),
+          engine.title));
     out.push_back(at->second);
   }
   return join(out, ",");
@@ -230,7 +239,7 @@ Result<LaunchSpec> launch(const Engine& engine,
     if (auto value = expand(text, values)) spec.environment.insert_or_assign(name, std::move(*value));
   for (const auto& [name, variable] : engine.recipe.visible_devices) spec.environment.insert_or_assign(variable, "");
   if (const auto at = engine.recipe.visible_devices.find(framework); at != engine.recipe.visible_devices.end()) {
-    TRY(auto list, visible_list(engine.recipe, framework, part, place));
+    TRY(auto list, visible_list(engine, framework, part, place));
     spec.environment.insert_or_assign(at->second, std::move(list));
   }
 

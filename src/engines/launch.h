@@ -30,7 +30,7 @@ struct LaunchPlace {
   std::string secret;       // the key itself, for engines that take it by environment
   std::uint32_t threads = 1;
   std::string pooling = "mean";                       // of embeddings; empty when the model file states its own
-  std::map<std::string, std::string> device_indices;  // id → place in the driver's list now, for devices_by_index
+  std::map<std::string, std::string> device_indices;  // id → place in the driver's list now; slices have none
   std::vector<std::string> path_roots;                // paths in flags must lie under one of these
   std::map<std::string, std::string> real_paths;      // path in a flag → what was opened for it beneath its root
 };

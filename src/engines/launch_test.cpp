@@ -91,11 +91,26 @@ TEST_CASE("an engine that counts devices gets their places, or does not start") 
   c.engine.recipe.devices_by_index = true;
   c.part.devices = {"GPU-b", "GPU-a"};
   c.framework = "cuda";
-  CHECK(c.refusal().message.starts_with("device GPU-b has no place in the driver's list at present"));
+  CHECK(c.refusal().message ==
+        "device GPU-b has no place in the driver's list (it is a slice, or gone), and Toy takes its devices by place: "
+        "select a whole device, or an engine that takes ids");
   c.place.device_indices = {{"GPU-a", "0"}, {"GPU-b", "3"}};
   auto spec = c.run();
   REQUIRE(spec.has_value());
   CHECK(spec->environment.at("CUDA_VISIBLE_DEVICES") == "3,0");
+}
+
+TEST_CASE("a command of one's own gets ids where CUDA has no place for a device, never both in one list") {
+  Case c;
+  c.engine.recipe.command_from_request = true;
+  c.engine.recipe.devices_by_index = true;
+  c.plan.settings.command = {"/opt/serve"};
+  c.part.devices = {"GPU-a", "MIG-1"};
+  c.place.device_indices = {{"GPU-a", "0"}};
+  c.framework = "cuda";
+  auto spec = c.run();
+  REQUIRE_MESSAGE(spec.has_value(), spec.error().message);
+  CHECK(spec->environment.at("CUDA_VISIBLE_DEVICES") == "GPU-a,MIG-1");
 }
 
 TEST_CASE("an argument without a value is left out") {

@@ -27,7 +27,7 @@ bool ByIndex::behind(const Lead& a, const Lead& b) const {
 }
 
 void ByIndex::push(Lead lead) {
-  heap_.push_back(std::move(lead));
+  heap_.push_back(lead);
   std::push_heap(heap_.begin(), heap_.end(), [&](const Lead& a, const Lead& b) { return behind(a, b); });
 }
 
@@ -43,7 +43,7 @@ std::optional<std::vector<Candidate>> ByIndex::place() {
     }
     if (looks_ > looks_max) return std::nullopt;
     std::pop_heap(heap_.begin(), heap_.end(), [&](const Lead& a, const Lead& b) { return behind(a, b); });
-    Lead lead = std::move(heap_.back());
+    Lead lead = heap_.back();
     heap_.pop_back();
     if (lead.candidate != nullptr)
       take(lead);
@@ -52,7 +52,7 @@ std::optional<std::vector<Candidate>> ByIndex::place() {
     else if (lead.close)
       look_into(lead);
     else if (lead.lane != nullptr)
-      look_closer(std::move(lead));
+      look_closer(lead);
     else
       open_option();
   }
@@ -111,7 +111,7 @@ void ByIndex::add_lane(const Lane& lane, Demand& demand) {
   lead.option = demand.option;
   lead.lane = &lane;
   if (least->devices == 1 && least->host_layers == 0 && context_.strategy == fleet::Strategy::kSpread)
-    on_one_device(lane, *claim_of(demand, 1), *least);
+    if (const auto claim = claim_of(demand, 1)) on_one_device(lane, *claim, *least);
   search_.order().fill(*least, lead.least);
 }
 
@@ -152,7 +152,7 @@ void ByIndex::each_worker(const Lead& lead, const StaticChain* chain, Visit&& vi
     least->strategy = search_.order().least_strategy(context_, block.ours[w], sum);
     Lead next{.id = &entry->worker.id, .option = lead.option, .lane = &lane, .entry = entry};
     search_.order().fill(*least, next.least);
-    visit(std::move(next));
+    visit(next);
   }
 }
 
@@ -160,13 +160,13 @@ void ByIndex::each_worker(const Lead& lead, const StaticChain* chain, Visit&& vi
 void ByIndex::look_closer(Lead lead) {
   std::optional<Lead> best;
   each_worker(lead, nullptr, [&](Lead next) {
-    if (!best || behind(*best, next)) best = std::move(next);
+    if (!best || behind(*best, next)) best = next;
   });
   if (!best) return;
   lead.least = best->least;
   lead.id = best->id;
   lead.close = true;
-  push(std::move(lead));
+  push(lead);
 }
 
 /// Leads for the workers of a lane, once its chain is known to pass.
@@ -174,7 +174,7 @@ void ByIndex::look_into(const Lead& lead) {
   const auto& type = context_.snapshot.index().worker_class(lead.lane->cls).types[lead.lane->type];
   const auto& chain = search_.chain_of(lead.option, *lead.lane->block->workers.front(), type);
   if (!Search::passes(chain)) return;
-  each_worker(lead, &chain, [&](Lead next) { push(std::move(next)); });
+  each_worker(lead, &chain, [&](Lead next) { push(next); });
 }
 
 /// The plan on one worker with one engine and device type, if there is one.
@@ -188,7 +188,7 @@ void ByIndex::look_at(const Lead& lead) {
   Lead next = lead;
   next.least = kept.key;
   next.candidate = &kept;
-  push(std::move(next));
+  push(next);
 }
 
 /// The worker's other leads are about a ledger that is no more; it has one for all engines and types from here on.
@@ -211,7 +211,7 @@ void ByIndex::take(const Lead& lead) {
   next.lane = lead.lane;
   next.entry = lead.entry;
   next.candidate = &kept;
-  push(std::move(next));
+  push(next);
 }
 
 ByIndex::Demand& ByIndex::demand_of(std::uint32_t option, const DeviceType& type) {

@@ -104,7 +104,7 @@ class ListedRanks {
     part.positions.assign(offer.free.begin(), offer.free.begin() + static_cast<std::ptrdiff_t>(count));
     std::sort(part.positions.begin(), part.positions.end());
     for (const auto p : part.positions) part.claims.push_back(claim_on(offer, p));
-    part.memory_claim = option_.published->host_bytes + host_ratio(*option_.published, part.claims);
+    part.memory_claim = need_of(option_).host_bytes + host_ratio(need_of(option_), part.claims);
     return part;
   }
 
@@ -139,7 +139,7 @@ class ListedRanks {
 
   /// Workers of which `each` devices are taken; whole: all that they have.
   std::optional<Candidate> accumulate(const std::vector<const ShareOffer*>& offers, std::size_t each) const {
-    const auto& need = *option_.published;
+    const auto& need = need_of(option_);
     const double share = share_on(option_, offers.front()->type->traits.framework);
     Grown grown;
     for (const auto* offer : offers) {
@@ -164,7 +164,7 @@ class ListedRanks {
     for (auto& [size, members] : by_size) {
       for (const auto& offer : offers)
         if (offer.devices == size && offer.free.size() == size) members.push_back(&offer);
-      if (option_.published->part_of_worker) {
+      if (need_of(option_).part_of_worker) {
         const auto roomier = [](const ShareOffer* a, const ShareOffer* b) {
           return a->roomiest != b->roomiest ? a->roomiest > b->roomiest : a->worker < b->worker;
         };
@@ -193,7 +193,7 @@ class ListedRanks {
       if (grown.ranks >= wanted) break;
       add(grown, offer, std::min(offer.free.size(), wanted - grown.ranks));
     }
-    const bool holds = grown.sum >= option_.published->device_bytes;
+    const bool holds = grown.sum >= need_of(option_).device_bytes;
     if (grown.ranks < wanted || (!holds && !overcommit_)) return std::nullopt;
     return finished(std::move(grown), holds && !overcommit_);
   }
@@ -219,9 +219,9 @@ std::vector<Candidate> listed_across(const Search& search,
     const Option& option = context.options[i];
     if (!option.published) continue;
     std::vector<Candidate> found;
-    if (option.published->form == PublishedForm::kShare && option.over_workers != OverWorkers::kNo)
+    if (need_of(option).form == PublishedForm::kShare && option.over_workers != OverWorkers::kNo)
       found = ListedRanks(search, context, ledgers, i, overcommit).run();
-    if (option.published->form == PublishedForm::kLayers && !overcommit)
+    if (need_of(option).form == PublishedForm::kLayers && !overcommit)
       found = listed_remote(search, context, ledgers, i);
     for (auto& c : found) out.push_back(std::move(c));
   }

@@ -87,6 +87,7 @@ class RemoteLayers {
   std::vector<Candidate> fewest(const LayerHost& main, const RowWish& wish) const {
     std::vector<Candidate> best;
     std::uint32_t layers = 0, remote = UINT32_MAX;
+    ASSERT(context_.request.facts);
     for (const auto& reading : context_.request.facts->splits) {
       if (!is_main(main, reading)) continue;
       each_choice(main, reading, [&](const std::vector<RemoteDevice>& chosen) {
@@ -172,7 +173,7 @@ class RemoteLayers {
     c.option = &option_;
     c.layout = "over_workers";
     c.offload_layers = row.offload_layers;
-    c.total_layers = option_.published->total_layers.value_or(row.offload_layers);
+    c.total_layers = need_of(option_).total_layers.value_or(row.offload_layers);
     c.memory_claim = host_of(row, unified(main));
     c.split = reading.split;
     for (std::size_t i = 0; i < main.devices.size(); ++i) {

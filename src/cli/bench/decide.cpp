@@ -213,7 +213,7 @@ class Bench {
       comparison.add(nowhere(rng), report);
       comparison.add(devices_32(rng), report);
     }
-    for (auto& r : shapes(rng, kShapes, 7)) comparison.add(std::move(r), report);
+    for (const auto& r : shapes(rng, kShapes, 7)) comparison.add(r, report);
   }
 
   const DecideOptions& options_;

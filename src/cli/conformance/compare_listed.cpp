@@ -79,6 +79,13 @@ std::string differing(const std::optional<std::vector<int>>& indexes,
   return "";
 }
 
+void add(const CaseShare& from, CaseShare& to) {
+  if (to.vram_bytes_by_gpu && from.vram_bytes_by_gpu)
+    to.vram_bytes_by_gpu->insert(from.vram_bytes_by_gpu->begin(), from.vram_bytes_by_gpu->end());
+  if (to.ram_bytes && from.ram_bytes) *to.ram_bytes += *from.ram_bytes;
+  if (to.offload_layers && from.offload_layers) *to.offload_layers += *from.offload_layers;
+}
+
 /// Followers of one worker as one.
 std::vector<CaseFollower> merged(const std::vector<CaseFollower>& followers) {
   std::vector<CaseFollower> out;
@@ -93,13 +100,7 @@ std::vector<CaseFollower> merged(const std::vector<CaseFollower>& followers) {
     }
     if (at->gpu_indexes && follower.gpu_indexes)
       at->gpu_indexes->insert(at->gpu_indexes->end(), follower.gpu_indexes->begin(), follower.gpu_indexes->end());
-    if (!at->claim || !follower.claim) continue;
-    if (at->claim->vram_bytes_by_gpu && follower.claim->vram_bytes_by_gpu)
-      at->claim->vram_bytes_by_gpu->insert(follower.claim->vram_bytes_by_gpu->begin(),
-                                           follower.claim->vram_bytes_by_gpu->end());
-    if (at->claim->ram_bytes && follower.claim->ram_bytes) *at->claim->ram_bytes += *follower.claim->ram_bytes;
-    if (at->claim->offload_layers && follower.claim->offload_layers)
-      *at->claim->offload_layers += *follower.claim->offload_layers;
+    if (at->claim && follower.claim) add(*follower.claim, *at->claim);
   }
   return out;
 }

@@ -229,8 +229,10 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.source.repo = model.repo;
   out.source.file = model.file;
   out.source.path = model.local_path;
-  if (c.model_facts) out.facts = to_facts(*c.model_facts, model);
-  if (out.facts && policy.estimates == "published") put_readings(*c.model_facts, model, *out.facts);
+  if (c.model_facts) {
+    out.facts = to_facts(*c.model_facts, model);
+    if (out.facts && policy.estimates == "published") put_readings(*c.model_facts, model, *out.facts);
+  }
   if (policy.candidates == "listed" && tells_of_draft(c))
     out.draft = fleet::ModelSource{std::string(kind), "draft", "", "", ""};
   // Replicas that are placed already are placed: the question is about the next ones.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "engines/catalog.h"
 #include "estimate/estimate.h"
 #include "estimate/published.h"
@@ -170,6 +171,12 @@ struct Option {
   std::string published_error;
   std::map<std::string, double> shares;
 };
+
+/// What an option claims where candidates are listed. Only options of which it is known get that far.
+inline const estimate::PublishedNeed& need_of(const Option& option) {
+  ASSERT(option.published);
+  return *option.published;
+}
 
 struct Context {
   const FleetSnapshot& snapshot;

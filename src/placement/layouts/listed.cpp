@@ -28,7 +28,7 @@ bool take_listed(const LayoutInput& input, Candidate c, LayoutAnswer& answer) {
     c.positions[i] = pairs[i].first;
     c.claims[i] = pairs[i].second;
   }
-  c.memory_claim += host_ratio(*input.option.published, c.claims);
+  c.memory_claim += host_ratio(need_of(input.option), c.claims);
   auto shortfall = check_claims(input, c.positions, c.claims, c.memory_claim, c.layout);
   const bool fits = shortfall.outcome.outcome == Outcome::kPass;
   if (!fits) answer.shortfalls.push_back(std::move(shortfall));
@@ -40,7 +40,7 @@ bool take_listed(const LayoutInput& input, Candidate c, LayoutAnswer& answer) {
 
 /// The shares of these devices together are less than the need.
 void too_little(const LayoutInput& input, const Candidate& c, Bytes sum, LayoutAnswer& answer) {
-  const Bytes need = input.option.published->device_bytes;
+  const Bytes need = need_of(input.option).device_bytes;
   Bytes whole;
   for (const auto p : c.positions) whole += input.entry.worker.devices[p].memory_total_bytes;
   const auto enough = enough_share(whole, need);
@@ -58,7 +58,7 @@ void too_little(const LayoutInput& input, const Candidate& c, Bytes sum, LayoutA
 
 Candidate listed_candidate(const LayoutInput& input, std::string_view layout) {
   Candidate c = make_candidate(input, layout);
-  c.memory_claim = input.option.published->host_bytes;
+  c.memory_claim = need_of(input.option).host_bytes;
   return c;
 }
 
@@ -72,7 +72,7 @@ void set_ranks(const LayoutInput& input, std::uint32_t ranks, Candidate& c) {
 // --- kShare ---
 
 void one_rank(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto& need = *input.option.published;
+  const auto& need = need_of(input.option);
   std::vector<std::uint16_t> order(input.usable.begin(), input.usable.end());
   if (need.one_per_worker)
     order.resize(1);  // the roomiest
@@ -114,7 +114,7 @@ std::vector<std::vector<std::uint16_t>> memory_groups(const LayoutInput& input,
 
 /// As many of the group as hold the need together; true when they do.
 bool listed_ranks(const LayoutInput& input, const std::vector<std::uint16_t>& group, LayoutAnswer& answer) {
-  const auto& need = *input.option.published;
+  const auto& need = need_of(input.option);
   const auto asked = ranks_asked(input.context, input.option);
   if (asked && group.size() < *asked) return false;
   Candidate c = listed_candidate(input, kRanks);
@@ -187,14 +187,14 @@ void whole_on_several(const LayoutInput& input, std::size_t count, LayoutAnswer&
   Candidate c = listed_candidate(input, kRanks);
   for (const auto p : input.usable.first(std::min(count, input.usable.size()))) {
     c.positions.push_back(p);
-    c.claims.push_back(input.option.published->device_bytes);
+    c.claims.push_back(need_of(input.option).device_bytes);
   }
   set_ranks(input, static_cast<std::uint32_t>(count), c);
   if (c.positions.size() == count) (void)take_listed(input, std::move(c), answer);
 }
 
 void whole_on_each(const LayoutInput& input, LayoutAnswer& answer) {
-  const auto& need = *input.option.published;
+  const auto& need = need_of(input.option);
   const auto asked = ranks_asked(input.context, input.option);
   if (asked && *asked > 1 && need.form == PublishedForm::kOneDevice && need.vendor.empty())
     return whole_on_several(input, *asked, answer);
@@ -217,7 +217,7 @@ void evenly(const LayoutInput& input, LayoutAnswer& answer) {
   Candidate c = listed_candidate(input, kSeveral);
   for (const auto p : input.usable.first(count)) {
     c.positions.push_back(p);
-    c.claims.emplace_back(input.option.published->device_bytes.value / count);
+    c.claims.emplace_back(need_of(input.option).device_bytes.value / count);
   }
   (void)take_listed(input, std::move(c), answer);
 }
@@ -239,7 +239,7 @@ Bytes host_ratio(const PublishedNeed& need, std::span<const Bytes> claims) {
 }
 
 double share_on(const Option& option, const std::string& framework) {
-  if (option.published->share) return *option.published->share;
+  if (const auto share = need_of(option).share) return *share;
   const auto at = option.shares.find(framework);
   return at == option.shares.end() ? 0 : at->second;
 }
@@ -320,7 +320,7 @@ void layout_listed(const LayoutInput& of_type, LayoutAnswer& answer) {
       return;
     }
   }
-  switch (input.option.published->form) {
+  switch (need_of(input.option).form) {
     case PublishedForm::kShare:
       return by_share(input, answer);
     case PublishedForm::kOneDevice:
@@ -335,7 +335,7 @@ void layout_listed(const LayoutInput& of_type, LayoutAnswer& answer) {
 
 void layout_listed_on_host(const LayoutInput& input, LayoutAnswer& answer) {
   if (!need_is_known(input, answer)) return;
-  const PublishedNeed& need = *input.option.published;
+  const PublishedNeed& need = need_of(input.option);
   if (need.form == PublishedForm::kLayers) return layout_listed_no_layers(input, answer);
   if (!need.host_alone || (need.form == PublishedForm::kEvenly && !input.entry.worker.devices.empty())) {
     answer.shortfalls.push_back({RuleId::kLayout,

@@ -40,7 +40,7 @@ void add_row(const LayoutInput& input,
   }
   c.memory_claim = host_of(row, unified);
   c.offload_layers = row.offload_layers;
-  c.total_layers = input.option.published->total_layers.value_or(row.offload_layers);
+  c.total_layers = need_of(input.option).total_layers.value_or(row.offload_layers);
   c.split = reading.split;
   answer.candidates.push_back(std::move(c));
 }
@@ -111,7 +111,7 @@ void without_readings(const LayoutInput& input, LayoutAnswer& answer) {
 
 std::optional<std::uint32_t> layers_asked(const Option& option) {
   const auto& asked = option.settings.offload_layers;
-  const auto total = option.published ? option.published->total_layers : std::nullopt;
+  const auto total = option.published ? need_of(option).total_layers : std::nullopt;
   if (!asked || (total && *asked >= *total)) return std::nullopt;
   return asked;
 }
@@ -164,7 +164,7 @@ void layout_listed_no_layers(const LayoutInput& input, LayoutAnswer& answer) {
         continue;
       }
       Candidate& c = add_candidate(input, "cpu", answer);
-      c.total_layers = input.option.published->total_layers.value_or(0);
+      c.total_layers = need_of(input.option).total_layers.value_or(0);
       c.memory_claim = claim;
     }
 }
