@@ -98,9 +98,10 @@ std::vector<CaseFollower> merged(const std::vector<CaseFollower>& followers) {
       out.push_back(follower);
       continue;
     }
-    if (at->gpu_indexes && follower.gpu_indexes)
-      at->gpu_indexes->insert(at->gpu_indexes->end(), follower.gpu_indexes->begin(), follower.gpu_indexes->end());
-    if (at->claim && follower.claim) add(*follower.claim, *at->claim);
+    CaseFollower& one = *at;
+    if (one.gpu_indexes && follower.gpu_indexes)
+      one.gpu_indexes->insert(one.gpu_indexes->end(), follower.gpu_indexes->begin(), follower.gpu_indexes->end());
+    if (one.claim && follower.claim) add(*follower.claim, *one.claim);
   }
   return out;
 }
