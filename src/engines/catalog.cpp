@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fleet/detail/hash_fields.h"
 
 namespace berth::engines {
 namespace {
@@ -53,8 +54,14 @@ bool matches_variant(const std::vector<std::string>& globs, std::string_view tex
   return std::any_of(globs.begin(), globs.end(), [&](const auto& glob) { return glob_match(glob, lower); });
 }
 
+EngineCatalog::EngineCatalog(std::vector<Engine> engines) : engines_(std::move(engines)) {
+  Hasher h;
+  fleet::detail::hash_value(h, engines_);
+  hash_ = h.finish();
+}
+
 const Engine* EngineCatalog::find(std::string_view id) const {
-  for (const auto& engine : engines)
+  for (const auto& engine : engines_)
     if (engine.id == id) return &engine;
   return nullptr;
 }
@@ -63,9 +70,7 @@ EngineCatalog in_catalog_order(std::vector<Engine> engines) {
   std::sort(engines.begin(), engines.end(), [](const Engine& a, const Engine& b) {
     return a.order != b.order ? a.order < b.order : a.id < b.id;
   });
-  EngineCatalog catalog;
-  catalog.engines = std::move(engines);
-  return catalog;
+  return EngineCatalog(std::move(engines));
 }
 
 std::strong_ordering compare_versions(std::string_view a, std::string_view b) {

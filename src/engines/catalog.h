@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -258,12 +259,28 @@ const VersionLimit* limit_of(const Engine& engine, std::string_view version, std
 /// True when one of `globs` matches `text`, in lower case; true for no globs at all.
 bool matches_variant(const std::vector<std::string>& globs, std::string_view text);
 
-struct EngineCatalog {
-  std::vector<Engine> engines;  // in catalog order, which is part 1 of the plan key
+/// Engines in catalog order, which is part 1 of the plan key, with the hash of all that they say. The hash is made
+/// where engines change, which is rare, and not where they are read, which is in every decision.
+class EngineCatalog {
+ public:
+  explicit EngineCatalog(std::vector<Engine> engines = {});
 
+  [[nodiscard]] const std::vector<Engine>& engines() const { return engines_; }
+  [[nodiscard]] const Hash& hash() const { return hash_; }
+  /// Null when there is none of that id.
   [[nodiscard]] const Engine* find(std::string_view id) const;
+  /// Calls change(std::vector<Engine>&). Its order becomes the catalog's.
+  template <class Change>
+  void edit(Change&& change) {
+    std::vector<Engine> engines = std::move(engines_);
+    change(engines);
+    *this = EngineCatalog(std::move(engines));
+  }
+
+ private:
+  std::vector<Engine> engines_;
+  Hash hash_;
 };
-DESCRIBE(EngineCatalog, engines);
 
 // Limits of a catalog; beyond is kInvalid.
 constexpr std::size_t kEnginesMax = 64;

@@ -10,9 +10,7 @@ namespace {
 using testing::toy_engine;
 
 std::string complaint(const Engine& engine) {
-  EngineCatalog catalog;
-  catalog.engines = {engine};
-  auto ok = validate(catalog);
+  auto ok = validate(EngineCatalog({engine}));
   return ok.has_value() ? "" : ok.error().message;
 }
 
@@ -50,9 +48,9 @@ TEST_CASE("engines from files come in catalog order, by number, then id") {
   c.id = "a";
   c.order = 20;
   const auto catalog = in_catalog_order({b, c, a});
-  REQUIRE(catalog.engines.size() == 3);
-  CHECK(catalog.engines[0].id == "z");
-  CHECK(catalog.engines[1].id == "a");
+  REQUIRE(catalog.engines().size() == 3);
+  CHECK(catalog.engines()[0].id == "z");
+  CHECK(catalog.engines()[1].id == "a");
   REQUIRE(catalog.find("b") != nullptr);
   CHECK(catalog.find("b")->order == 20);
   CHECK(catalog.find("none") == nullptr);
@@ -60,9 +58,7 @@ TEST_CASE("engines from files come in catalog order, by number, then id") {
 
 TEST_CASE("a sound catalog is valid, and two engines of one id are not") {
   CHECK(complaint(toy_engine()).empty());
-  EngineCatalog twice;
-  twice.engines = {toy_engine(), toy_engine()};
-  const auto ok = validate(twice);
+  const auto ok = validate(EngineCatalog({toy_engine(), toy_engine()}));
   REQUIRE(!ok.has_value());
   CHECK(ok.error().code == Code::kInvalid);
   CHECK(has(ok.error().message, "engines[1].id \"toy\" is there twice"));

@@ -14,7 +14,7 @@ namespace {
 
 std::string ids_of(const EngineCatalog& catalog) {
   std::vector<std::string> ids;
-  for (const auto& engine : catalog.engines) ids.push_back(engine.id);
+  for (const auto& engine : catalog.engines()) ids.push_back(engine.id);
   return join(ids, ", ");
 }
 
@@ -36,7 +36,7 @@ Result<const Engine*> engine_of(const EngineCatalog& catalog, const fleet::Reque
 Result<void> check_kv_type(const EngineCatalog& catalog, const std::optional<std::string>& type) {
   constexpr std::string_view kSetting = "kv_type";
   std::set<std::string> known;
-  for (const auto& engine : catalog.engines) {
+  for (const auto& engine : catalog.engines()) {
     for (const auto& flag : engine.flags)
       if (flag.setting == kSetting) known.insert(flag.choices.begin(), flag.choices.end());
     // Names of berth's that an engine spells in its own way.

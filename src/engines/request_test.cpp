@@ -7,7 +7,7 @@
 namespace berth::engines {
 namespace {
 
-EngineCatalog toy_catalog() { return {{testing::toy_engine()}}; }
+EngineCatalog toy_catalog() { return EngineCatalog({testing::toy_engine()}); }
 
 fleet::Request asked(std::vector<std::string> flags, std::map<std::string, std::string> env = {}) {
   fleet::Request r;
@@ -116,16 +116,18 @@ TEST_CASE("a command, an image or declared needs are for engines that take them,
   Engine own = testing::toy_engine();
   own.recipe.command_from_request = true;
   own.memory = MemoryModel::kDeclared;
-  const auto said = [&](const fleet::Request& r) { return canonical({{own}}, r, kOperator).error().message; };
+  const auto said = [&](const fleet::Request& r) {
+    return canonical(EngineCatalog({own}), r, kOperator).error().message;
+  };
   request.restriction.engine = "toy";
   request.settings.command = {"/opt/serve", "a b"};
-  CHECK(canonical({{own}}, request, {.name = "ci", .operator_right = false}).error().message ==
+  CHECK(canonical(EngineCatalog({own}), request, {.name = "ci", .operator_right = false}).error().message ==
         "settings.command runs a program of the deployment's own on a worker: it needs a key with the scope operator, "
         "which \"ci\" lacks");
-  const auto got = canonical({{own}}, request, kOperator);
+  const auto got = canonical(EngineCatalog({own}), request, kOperator);
   REQUIRE_MESSAGE(got.has_value(), got.error().message);
   CHECK(got->settings.command == request.settings.command);
-  CHECK(operators_only({{own}}, *got) == List{"settings.command"});
+  CHECK(operators_only(EngineCatalog({own}), *got) == List{"settings.command"});
   request.settings.needs->device_bytes = Bytes(0);
   CHECK(said(request) == "settings.needs.device_bytes is 0, must be above 0: leave it out, or ask for 0 devices");
   request.settings.needs = fleet::DeclaredNeeds{Bytes(1), 0, {}};

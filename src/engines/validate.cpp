@@ -247,11 +247,11 @@ Result<void> check_engine(const Engine& engine) {
 }  // namespace
 
 Result<void> validate(const EngineCatalog& catalog) {
-  if (catalog.engines.size() > kEnginesMax)
-    return invalid(fmt::format("engines has {} entries, at most {}", catalog.engines.size(), kEnginesMax));
+  if (catalog.engines().size() > kEnginesMax)
+    return invalid(fmt::format("engines has {} entries, at most {}", catalog.engines().size(), kEnginesMax));
   std::set<std::string_view> ids;
-  for (std::size_t i = 0; i < catalog.engines.size(); ++i) {
-    const Engine& engine = catalog.engines[i];
+  for (std::size_t i = 0; i < catalog.engines().size(); ++i) {
+    const Engine& engine = catalog.engines()[i];
     if (auto ok = check_engine(engine); !ok.has_value())
       return in(fmt::format("engines[{}] ({})", i, engine.id), std::move(ok).error());
     if (!ids.insert(engine.id).second)

@@ -44,7 +44,7 @@ Result<World> world(const Engine& engine, std::vector<std::string> flags) {
   fleet::Request request;
   request.restriction.engine = engine.id;
   request.settings.flags = std::move(flags);
-  auto whole = canonical({{engine}}, std::move(request), {.name = "", .operator_right = true});
+  auto whole = canonical(EngineCatalog({engine}), std::move(request), {.name = "", .operator_right = true});
   if (!whole) return std::move(whole).error();
   return world_of(engine, whole->restriction, whole->settings.flags);
 }
@@ -89,7 +89,7 @@ TEST_CASE("the same flags on one line or on many, as flags or as fields, are the
   fields.restriction.data_parallel = 2;
   fields.restriction.data_parallel_local = 1;
   fields.settings.flags = {"--headless"};
-  const auto whole = canonical({{engine}}, fields, {.name = "", .operator_right = true});
+  const auto whole = canonical(EngineCatalog({engine}), fields, {.name = "", .operator_right = true});
   REQUIRE(whole);
   CHECK(one == *world_of(engine, whole->restriction, whole->settings.flags));
 }
@@ -140,17 +140,17 @@ TEST_CASE("sizes that contradict each other or the engine are refused with both 
   fleet::Request request;
   request.restriction.engine = "toy";
   request.restriction.decode_context_parallel = 2;
-  const auto got = canonical({{inside_engine()}}, request);
+  const auto got = canonical(EngineCatalog({inside_engine()}), request);
   REQUIRE_FALSE(got);
   CHECK(got.error().message == "restriction.decode_context_parallel is 2, but Toy has no flag for it");
   request.restriction.engine.reset();
-  CHECK(canonical({{inside_engine()}}, request).error().message ==
+  CHECK(canonical(EngineCatalog({inside_engine()}), request).error().message ==
         "restriction.decode_context_parallel is given, but restriction.engine is not: name the engine that it is for, "
         "one of toy");
 }
 
 TEST_CASE("a size that no plan holds is both field and flag, once, whichever was given") {
-  const EngineCatalog catalog{{wide_engine()}};
+  const EngineCatalog catalog({wide_engine()});
   fleet::Request by_flag;
   by_flag.restriction.engine = "toy";
   by_flag.settings.flags = {"--tp 8", "--dcp=2", "--mlock"};
@@ -177,7 +177,7 @@ TEST_CASE("mistakes in a catalog's world are named") {
   const auto complaint = [](auto&& change) {
     Engine e = wide_engine();
     change(e);
-    const auto ok = validate({{e}});
+    const auto ok = validate(EngineCatalog({e}));
     return ok ? std::string() : ok.error().message;
   };
   CHECK(complaint([](Engine&) {}).empty());

@@ -34,7 +34,7 @@ Verdict verdict_of(const Decision& d, const Search& search, const Search::Placem
 namespace detail {
 
 Rules make_rules(const Policy& policy, const EngineCatalog& catalog) {
-  return {policy, catalog, fleet::hash_of(policy).text(), hash_of(catalog).text()};
+  return {policy, catalog, fleet::hash_of(policy).text(), catalog.hash().text()};
 }
 
 Decision solve(const FleetSnapshot& snapshot, const Request& request, const Rules& rules, Depth depth) {

@@ -182,7 +182,9 @@ TEST_CASE("an image model lies on one device as a whole, or on as many as are as
   auto request = share_request(20 * kGiB);
   request.task = "image";
   auto catalog = testing::catalog();
-  for (auto& engine : catalog.engines) engine.tasks.emplace_back("image");
+  catalog.edit([](auto& engines) {
+    for (auto& engine : engines) engine.tasks.emplace_back("image");
+  });
   const auto ask = [&](const fleet::Request& r) {
     return decide(cuda_fleet({{24, 24}}), r, fleet::gpustack_policy(), catalog);
   };

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <numeric>
 
-#include "fleet/detail/hash_fields.h"
 #include "fleet/hashes.h"
 #include "placement/layouts/declared.h"
 
@@ -116,12 +115,6 @@ void set_share(fleet::Plan& plan, const Policy& policy, const Candidate& c) {
 }
 
 }  // namespace
-
-Hash hash_of(const EngineCatalog& catalog) {
-  Hasher h;
-  fleet::detail::hash_value(h, catalog);
-  return h.finish();
-}
 
 fleet::Inputs make_inputs(const FleetSnapshot& snapshot, const Request& canonical, const detail::Rules& rules) {
   return {.snapshot_revision = snapshot.revision(),

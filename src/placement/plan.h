@@ -14,6 +14,5 @@ fleet::Inputs make_inputs(const FleetSnapshot& snapshot, const Request& canonica
 /// hash(request, policy, catalog, plan): what a commit names.
 std::string plan_id(const fleet::Plan& plan, const fleet::Inputs& inputs);
 /// Hash of the catalog's content.
-Hash hash_of(const EngineCatalog& catalog);
 
 }  // namespace berth::placement

@@ -89,7 +89,7 @@ TEST_CASE("an engine that no worker is made for is told once, unless there is no
   auto other = vllm_engine();
   other.id = other.title = "other";
   other.rows = {row_for("ascend", "cann")};
-  all.engines.push_back(other);
+  all.edit([&](auto& engines) { engines.push_back(other); });
   auto worker = linux_worker("w1", Bytes(64 * kGiB));
   worker.devices = {cuda_device("d0", Bytes(8 * kGiB))};
   const auto snapshot = fleet_with({worker});

@@ -34,7 +34,7 @@ Result<void> check_one_of(std::string_view field, const std::string& value, cons
 /// Words that no catalog could ever know, of which decide() could say nothing.
 Result<void> check_words(const engines::EngineCatalog& catalog, const fleet::Request& request) {
   std::set<std::string> tasks;
-  for (const auto& engine : catalog.engines) tasks.insert(engine.tasks.begin(), engine.tasks.end());
+  for (const auto& engine : catalog.engines()) tasks.insert(engine.tasks.begin(), engine.tasks.end());
   if (!tasks.empty()) TRY_VOID(check_one_of("task", request.task, {tasks.begin(), tasks.end()}));
   for (const auto& reason : request.accept) TRY_VOID(check_one_of("accept", reason, placement::acceptable_reasons()));
   return {};
@@ -63,7 +63,7 @@ Result<fleet::Request> Reconciler::State::canonical(fleet::Request request, cons
 
 Result<void> Reconciler::State::check_names(const fleet::Request& request) const {
   std::vector<std::string> ids;
-  for (const auto& engine : options.catalog.engines) ids.push_back(engine.id);
+  for (const auto& engine : options.catalog.engines()) ids.push_back(engine.id);
   if (request.restriction.engine) TRY_VOID(check_one_of("restriction.engine", *request.restriction.engine, ids));
   // Any state will do: a worker that is away still exists.
   const auto known = [this](std::string_view name) {

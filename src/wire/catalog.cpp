@@ -5,13 +5,13 @@
 namespace berth::wire {
 
 Result<engines::EngineCatalog> load_catalog(const std::vector<CatalogText>& files) {
-  engines::EngineCatalog catalog;
+  std::vector<engines::Engine> engines;
   for (const auto& file : files) {
     auto engine = from_yaml<engines::Engine>(file.yaml, Strictness::kStrict);
     if (!engine) return in(file.name, std::move(engine).error());
-    catalog.engines.push_back(std::move(*engine));
+    engines.push_back(std::move(*engine));
   }
-  catalog = engines::in_catalog_order(std::move(catalog.engines));
+  auto catalog = engines::in_catalog_order(std::move(engines));
   TRY_VOID(engines::validate(catalog));
   return catalog;
 }

@@ -27,9 +27,9 @@ TEST_CASE("the embedded catalog is the folder's files, valid and in catalog orde
   CHECK(embedded_catalog_files().size() == files);
   const auto catalog = embedded_catalog();
   REQUIRE_MESSAGE(catalog.has_value(), catalog.error().message);
-  CHECK(catalog->engines.size() == files);
-  for (std::size_t i = 1; i < catalog->engines.size(); ++i)
-    CHECK(catalog->engines[i - 1].order <= catalog->engines[i].order);
+  CHECK(catalog->engines().size() == files);
+  for (std::size_t i = 1; i < catalog->engines().size(); ++i)
+    CHECK(catalog->engines()[i - 1].order <= catalog->engines()[i].order);
   REQUIRE(catalog->find("llama.cpp") != nullptr);
   REQUIRE(catalog->find("vllm") != nullptr);
 }
@@ -37,7 +37,7 @@ TEST_CASE("the embedded catalog is the folder's files, valid and in catalog orde
 TEST_CASE("every engine of the catalog survives YAML and back") {
   const auto catalog = embedded_catalog();
   REQUIRE(catalog.has_value());
-  for (const auto& engine : catalog->engines) {
+  for (const auto& engine : catalog->engines()) {
     const auto back = from_yaml<engines::Engine>(to_yaml(engine), Strictness::kStrict);
     REQUIRE_MESSAGE(back.has_value(), back.error().message);
     CHECK(to_json(*back) == to_json(engine));

@@ -2,4 +2,3 @@
 #include "wire/codec.h"
 
 BERTH_WIRE_YAML(berth::engines::Engine);
-BERTH_WIRE(berth::engines::EngineCatalog);

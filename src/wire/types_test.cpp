@@ -128,8 +128,7 @@ void check_yaml(const Subject& subject) {
   X(fleet::Verification, verification) \
   X(fleet::Fix, fix)                   \
   X(fleet::FixBudget, fix_budget)      \
-  X(engines::Engine, engine)           \
-  X(engines::EngineCatalog, engine_catalog)
+  X(engines::Engine, engine)
 #define OBJECT_TYPES(X)                         \
   X(fleet::DeploymentSpec, deployment_spec)     \
   X(fleet::DeploymentStatus, deployment_status) \

@@ -57,17 +57,17 @@ void add_build(Engine& engine, const RuntimeRow& runtime, const std::optional<st
   engine.rows.push_back(std::move(row));
 }
 
-auto find_engine(engines::EngineCatalog& catalog, const std::string& id) {
-  return std::find_if(catalog.engines.begin(), catalog.engines.end(), [&](const Engine& e) { return e.id == id; });
+auto find_engine(std::vector<Engine>& engines, const std::string& id) {
+  return std::find_if(engines.begin(), engines.end(), [&](const Engine& e) { return e.id == id; });
 }
 
 /// A backend that the users of the case made themselves: a custom engine with the builds that the case tells of.
-void add_own_engine(engines::EngineCatalog& catalog, const std::string& id) {
+void add_own_engine(std::vector<Engine>& engines, const std::string& id) {
   Engine own;
-  if (const auto* custom = catalog.find("custom")) own = *custom;
+  if (const auto custom = find_engine(engines, "custom"); custom != engines.end()) own = *custom;
   own.id = own.title = id;
   own.rows.clear();
-  catalog.engines.push_back(std::move(own));
+  engines.push_back(std::move(own));
 }
 
 void remove_build(Engine& engine, const RuntimeRow& runtime, const std::optional<std::string>& version) {
@@ -97,12 +97,13 @@ Result<RuntimeRow> runtime_row(std::string_view runtime) {
 Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds,
                                           const std::optional<std::string>& id,
                                           const engines::EngineCatalog& embedded) {
-  engines::EngineCatalog out = embedded;
+  if (builds.empty()) return embedded;
+  std::vector<Engine> out = embedded.engines();
   for (const auto& build : builds) {
     TRY(const auto runtime, runtime_row(build.runtime));
     if (!id) return invalid("backend_catalog is given, but the model names no backend that it could be about");
     auto at = find_engine(out, *id);
-    if (at == out.engines.end()) {
+    if (at == out.end()) {
       if (!build.supported) continue;
       add_own_engine(out, *id);
       at = find_engine(out, *id);
@@ -112,7 +113,7 @@ Result<engines::EngineCatalog> catalog_of(const std::vector<CaseBackend>& builds
     else
       remove_build(*at, runtime, build.backend_version);
   }
-  return out;
+  return engines::EngineCatalog(std::move(out));
 }
 
 }  // namespace berth::cli::conformance

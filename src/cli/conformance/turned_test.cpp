@@ -246,7 +246,7 @@ void expect_filter(Case& c) {
   c.expected.passed.emplace();
   c.expected.rejected.emplace();
   for (const auto& w : c.fleet.workers)
-    (fact->holds(c, w, turned_judge().catalog.engines.front()) ? c.expected.passed : c.expected.rejected)
+    (fact->holds(c, w, turned_judge().catalog.engines().front()) ? c.expected.passed : c.expected.rejected)
         ->push_back(w.name);
   if (fact->code.empty() || c.expected.rejected->empty()) return;
   c.expected.reasons = wire::RawJson{fmt::format(

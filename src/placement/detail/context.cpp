@@ -87,7 +87,7 @@ void add_options(Context& context) {
     return;
   }
   std::uint32_t position = 0;
-  for (const auto& engine : context.catalog.engines) {
+  for (const auto& engine : context.catalog.engines()) {
     ++position;
     if (r.engine ? engine.id != *r.engine : engine.on_request) continue;
     Option option;

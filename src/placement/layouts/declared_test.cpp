@@ -26,7 +26,7 @@ engines::EngineCatalog own_catalog(const std::vector<std::string>& vendors) {
   }
   e.recipe.command_from_request = true;
   auto all = catalog();
-  all.engines.push_back(std::move(e));
+  all.edit([&](auto& engines) { engines.push_back(std::move(e)); });
   return all;
 }
 

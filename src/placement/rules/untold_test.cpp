@@ -20,8 +20,10 @@ FleetSnapshot fleet_of(std::vector<fleet::Worker> workers, std::set<std::string>
 
 engines::EngineCatalog particular_catalog() {
   auto c = catalog();
-  for (auto& engine : c.engines)
-    for (auto& row : engine.rows) row.arch = {"amd64"};
+  c.edit([](auto& engines) {
+    for (auto& engine : engines)
+      for (auto& row : engine.rows) row.arch = {"amd64"};
+  });
   return c;
 }
 

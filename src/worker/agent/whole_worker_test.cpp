@@ -21,7 +21,7 @@ struct EngineWorld : AgentWorld {
   EngineWorld() : AgentWorld(false) {
     folder.write("engine.py", read_small_file("tests/data/worker/engine.py").value());
     folder.write("models/tiny.gguf", "not looked into");
-    catalog.engines.push_back({.id = "fake", .title = "fake"});
+    catalog = engines::EngineCatalog({{.id = "fake", .title = "fake"}});
     supervise.engines.commands["fake"] = {kPython, folder.path("engine.py")};
     supervise.launch = [](const engines::Engine&,
                           const fleet::Plan&,

@@ -46,12 +46,11 @@ TEST_CASE("engines are listed with their version, or without one when they do no
   EngineSearch search{.path = folder.path("bin")};
   search.commands["custom"] = {folder.path("custom"), "v2.5"};
   search.commands["broken"] = {folder.path("none")};
-  engines::EngineCatalog catalog;
-  catalog.engines = {engine("llama.cpp", {"llama-server"}),
-                     engine("vllm", {"vllm"}),
-                     engine("absent", {"absent"}),
-                     engine("custom", {"x"}),
-                     engine("broken", {"x"})};
+  const engines::EngineCatalog catalog({engine("llama.cpp", {"llama-server"}),
+                                        engine("vllm", {"vllm"}),
+                                        engine("absent", {"absent"}),
+                                        engine("custom", {"x"}),
+                                        engine("broken", {"x"})});
   const InstalledEngines found = detect_engines(catalog, search, kUser);
   REQUIRE(found.engines.size() == 3);
   CHECK(found.engines[0].engine == "llama.cpp");

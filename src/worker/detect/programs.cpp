@@ -90,7 +90,7 @@ InstalledEngines detect_engines(const engines::EngineCatalog& catalog,
                                 const std::string& engine_user_name) {
   InstalledEngines found;
   const auto user = engine_user(engine_user_name);
-  for (const engines::Engine& engine : catalog.engines) {
+  for (const engines::Engine& engine : catalog.engines()) {
     auto program = find_engine(engine, search);
     if (!program.has_value()) {
       if (search.commands.contains(engine.id)) found.notes.push_back(program.error().message);

@@ -47,12 +47,13 @@ TEST_CASE("an instance is ready only after a real answer, and is routed only the
 TEST_CASE("a path in a flag that leads out through a link keeps the engine from starting") {
   Machine machine;
   machine.options.launch = nullptr;
-  engines::Engine& engine = machine.catalog.engines.front();
   engines::Flag lora;
   lora.name = "--lora";
   lora.kind = engines::FlagClass::kPath;
-  engine.flags = {lora};
-  engine.recipe.arguments = {{"", {"-c", "echo \"$0 $@\"; exec sleep 600"}}};
+  machine.catalog.edit([&](auto& engines) {
+    engines.front().flags = {lora};
+    engines.front().recipe.arguments = {{"", {"-c", "echo \"$0 $@\"; exec sleep 600"}}};
+  });
   machine.folder.write("models/deep/a.gguf", "x");
   machine.folder.write("secret", "x");
   machine.folder.link("models/in", machine.folder.path("models/deep"));
@@ -183,9 +184,10 @@ TEST_CASE("a start without room is refused with numbers and runs when there is r
 TEST_CASE("an engine that takes devices by their place in the driver's list is told the place that they have now") {
   Machine machine;
   machine.options.launch = nullptr;  // by the engine's own recipe
-  auto& recipe = machine.catalog.engines.front().recipe;
-  recipe.devices_by_index = true;
-  recipe.visible_devices = {{"cuda", "CUDA_VISIBLE_DEVICES"}};
+  machine.catalog.edit([](auto& engines) {
+    engines.front().recipe.devices_by_index = true;
+    engines.front().recipe.visible_devices = {{"cuda", "CUDA_VISIBLE_DEVICES"}};
+  });
   machine.folder.write("engine.sh", "echo sees $CUDA_VISIBLE_DEVICES; exec sleep 600\n");
   machine.options.engines.commands["fake"] = {"/bin/sh", machine.folder.path("engine.sh")};
   fleet::Device first{.id = "GPU-a", .index = 3}, second{.id = "GPU-b", .index = 1}, slice{.id = "MIG-c", .index = 1};

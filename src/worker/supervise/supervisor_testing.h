@@ -63,7 +63,7 @@ class Machine {
     engines::Engine engine;
     engine.id = "fake";
     engine.recipe.programs = {"fake-engine"};
-    catalog.engines.push_back(engine);
+    catalog = engines::EngineCatalog({engine});
     options.state_dir = folder.path("state");
     options.engine_user = "nobody";
     options.model_roots = {folder.path("models")};
