@@ -10,18 +10,22 @@ namespace {
 
 using engines::SupportRow;
 
-RuleOutcome compare_capability(const StaticInput& in, const fleet::Device& device, Reason low, RuleOutcome::Args args) {
-  std::string needs;
-  for (const auto& [key, value] : args)
-    if (std::string_view(key) == "needs") needs = value;
-  args.emplace_back("device", device.name);
-  if (!device.compute_capability) {
-    if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
-  }
-  if (engines::compare_versions(*device.compute_capability, needs) >= 0) return RuleOutcome::pass();
-  args.emplace_back("has", *device.compute_capability);
-  return RuleOutcome::reject(low, std::move(args));
+/// The capability that is asked of a device: for what, how much, and why not where it is less.
+struct Asked {
+  const char* subject;  // the name of `of` in the sentence
+  const std::string& of;
+  const std::string& needs;
+  Reason low;
+};
+
+RuleOutcome compare_capability(const StaticInput& in, const fleet::Device& device, const Asked& asked) {
+  const auto& has = device.compute_capability;
+  if (has && engines::compare_versions(*has, asked.needs) >= 0) return RuleOutcome::pass();
+  if (!has && !in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
+  RuleOutcome::Args args = {{asked.subject, asked.of}, {"needs", asked.needs}, {"device", device.name}};
+  if (!has) return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
+  args.emplace_back("has", *has);
+  return RuleOutcome::reject(asked.low, std::move(args));
 }
 
 /// Whether the device is one of these chips: by its variant, else by its name; nothing when neither tells.
@@ -34,18 +38,15 @@ std::optional<bool> is_variant(const fleet::Device& device, const std::vector<st
 /// Keeps the rows for this chip. Rejects when every row is for others.
 RuleOutcome keep_variants(const StaticInput& in, const fleet::Device& device, RowState& state) {
   bool untold = false;
-  std::set<std::string> needs;
-  auto kept = keep(state.rows, [&](const SupportRow& row) {
+  const bool some = keep(state.rows, [&](const SupportRow& row) {
     const auto is = is_variant(device, row.variants);
     untold = untold || !is;
-    needs.insert(row.variants.begin(), row.variants.end());
     return is.value_or(false);
   });
-  if (!kept.empty()) {
-    state.rows = std::move(kept);
-    return RuleOutcome::pass();
-  }
-  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", listed(needs)}, {"device", device.name}};
+  if (some) return RuleOutcome::pass();
+  RuleOutcome::Args args = {{"engine", in.option.engine->title},
+                            {"needs", listed(state.rows, [](const SupportRow& row) { return row.variants; })},
+                            {"device", device.name}};
   if (untold) {
     if (!in.context.snapshot.carries("compute_capability")) return RuleOutcome::source_lacks();
     return RuleOutcome::unknown(Reason::kCapabilityUnknown, std::move(args));
@@ -56,8 +57,7 @@ RuleOutcome keep_variants(const StaticInput& in, const fleet::Device& device, Ro
 
 RuleOutcome type_need(const StaticInput& in, const fleet::Device& device, const engines::TypeNeed& need) {
   if (!need.capability_min.empty())
-    return compare_capability(
-        in, device, Reason::kTypeNeedsCapability, {{"type", need.type}, {"needs", need.capability_min}});
+    return compare_capability(in, device, {"type", need.type, need.capability_min, Reason::kTypeNeedsCapability});
   RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"type", need.type}, {"device", device.name}};
   if (!need.refused) {
     const auto is = is_variant(device, need.variants);
@@ -92,25 +92,22 @@ RuleOutcome type_needs(const StaticInput& in, const fleet::Device& device) {
 RuleOutcome driver(const StaticInput& in, RowState& state) {
   const auto* device = device_of(in);
   if (device == nullptr) return RuleOutcome::pass();
-  std::optional<std::string> needs;
+  const std::string* needs = nullptr;
   for (const auto* row : state.rows) {
     if (!row->driver_version_min) return RuleOutcome::pass();
-    if (!needs || engines::compare_versions(*row->driver_version_min, *needs) < 0) needs = row->driver_version_min;
+    if (needs == nullptr || engines::compare_versions(*row->driver_version_min, *needs) < 0)
+      needs = &*row->driver_version_min;
   }
-  if (!needs) return RuleOutcome::pass();
+  if (needs == nullptr) return RuleOutcome::pass();
+  const auto& has = device->driver_version;
+  if (!has && !in.context.snapshot.carries("driver_version")) return RuleOutcome::source_lacks();
+  const auto new_enough = [&](const SupportRow& row) {
+    return engines::compare_versions(*has, row.driver_version_min.value_or("")) >= 0;
+  };
+  if (has && keep(state.rows, new_enough)) return RuleOutcome::pass();
   RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"needs", *needs}, {"device", device->name}};
-  if (!device->driver_version) {
-    if (!in.context.snapshot.carries("driver_version")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kDriverUnknown, std::move(args));
-  }
-  auto kept = keep(state.rows, [&](const SupportRow& row) {
-    return engines::compare_versions(*device->driver_version, *row.driver_version_min) >= 0;
-  });
-  if (!kept.empty()) {
-    state.rows = std::move(kept);
-    return RuleOutcome::pass();
-  }
-  args.emplace_back("has", *device->driver_version);
+  if (!has) return RuleOutcome::unknown(Reason::kDriverUnknown, std::move(args));
+  args.emplace_back("has", *has);
   return RuleOutcome::reject(Reason::kDriverTooOld, std::move(args));
 }
 
@@ -118,16 +115,16 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
   const auto* device = device_of(in);
   if (device == nullptr || state.rows.empty()) return RuleOutcome::pass();
   if (auto outcome = keep_variants(in, *device, state); outcome.outcome != Outcome::kPass) return outcome;
-  std::optional<std::string> least;
+  const std::string* least = nullptr;
   for (const auto* row : state.rows) {
     if (!row->capability_min) return type_needs(in, *device);
-    if (!least || engines::compare_versions(*row->capability_min, *least) < 0) least = row->capability_min;
+    if (least == nullptr || engines::compare_versions(*row->capability_min, *least) < 0) least = &*row->capability_min;
   }
-  auto outcome = compare_capability(
-      in, *device, Reason::kCapabilityTooLow, {{"engine", in.option.engine->title}, {"needs", least.value_or("")}});
+  auto outcome =
+      compare_capability(in, *device, {"engine", in.option.engine->title, *least, Reason::kCapabilityTooLow});
   if (outcome.outcome != Outcome::kPass) return outcome;
   const std::string has = device->compute_capability.value_or("");
-  state.rows = keep(state.rows, [&](const SupportRow& row) {
+  (void)keep(state.rows, [&](const SupportRow& row) {
     return engines::compare_versions(has, row.capability_min.value_or("")) >= 0;
   });
   return type_needs(in, *device);

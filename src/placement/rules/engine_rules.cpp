@@ -59,23 +59,30 @@ RuleOutcome format_rule(const StaticInput& in, RowState&) {
                               {{"engine", engine.title}, {"architecture", facts->architecture}});
 }
 
+template <class Says>
+bool any_says(const Rows& rows, Says&& says) {
+  return std::any_of(rows.begin(), rows.end(), [&](const SupportRow* row) { return says(*row); });
+}
+
 RuleOutcome engine_os(const StaticInput& in, RowState& state) {
   const auto& worker = in.entry.worker;
-  std::set<std::string> needs;
-  for (const auto* row : state.rows)
-    for (const auto& os : row->os) needs.insert(os_title(os));
-  if (worker.os.empty() && !needs.empty()) {
+  const auto needs = [&] {
+    std::set<std::string> titles;
+    for (const auto* row : state.rows)
+      for (const auto& os : row->os) titles.insert(os_title(os));
+    return listed(titles);
+  };
+  const std::string& title = in.option.engine->title;
+  const bool asked = any_says(state.rows, [](const SupportRow& row) { return !row.os.empty(); });
+  if (worker.os.empty() && asked) {
     if (!in.context.snapshot.carries("os")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kOsUnknown, {{"engine", in.option.engine->title}, {"needs", listed(needs)}});
+    return RuleOutcome::unknown(Reason::kOsUnknown, {{"engine", title}, {"needs", needs()}});
   }
-  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.os, worker.os); });
-  if (!state.rows.empty()) return RuleOutcome::pass();
-  if (needs.empty())
-    return RuleOutcome::reject(
-        Reason::kEngineVersion,
-        {{"engine", in.option.engine->title}, {"version", in.version}, {"has", os_title(worker.os)}});
-  return RuleOutcome::reject(
-      Reason::kEngineOs, {{"engine", in.option.engine->title}, {"needs", listed(needs)}, {"has", os_title(worker.os)}});
+  if (keep(state.rows, [&](const SupportRow& row) { return holds(row.os, worker.os); })) return RuleOutcome::pass();
+  const std::string has = os_title(worker.os);
+  if (!asked)
+    return RuleOutcome::reject(Reason::kEngineVersion, {{"engine", title}, {"version", in.version}, {"has", has}});
+  return RuleOutcome::reject(Reason::kEngineOs, {{"engine", title}, {"needs", needs()}, {"has", has}});
 }
 
 /// The end of the sentence, where the catalog says why there is no build: ": … ", in English and Chinese.
@@ -87,14 +94,13 @@ RuleOutcome::Args why_no_build(const Engine& engine, const std::string& vendor) 
 }
 
 RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
-  std::set<std::string> offers;
-  for (const auto* row : state.rows) offers.insert(row->vendor);
-  state.rows = keep(state.rows, [&](const SupportRow& row) { return row_admits(row, in.type); });
-  if (!state.rows.empty()) {
+  if (keep(state.rows, [&](const SupportRow& row) { return row_admits(row, in.type); })) {
     if (in.type.cpu && !in.context.request.restriction.devices.empty())
       return RuleOutcome::reject(Reason::kDeviceSelected);
     return RuleOutcome::pass();
   }
+  std::set<std::string> offers;
+  for (const auto* row : state.rows) offers.insert(row->vendor);
   const std::string& title = in.option.engine->title;
   if (in.type.cpu) return RuleOutcome::reject(Reason::kNeedsDevice, {{"engine", title}, {"needs", listed(offers)}});
   auto args = why_no_build(*in.option.engine, in.type.vendor);
@@ -106,17 +112,19 @@ RuleOutcome engine_vendor(const StaticInput& in, RowState& state) {
 
 RuleOutcome engine_arch(const StaticInput& in, RowState& state) {
   const std::string& arch = in.entry.worker.arch;
-  std::set<std::string> needs;
-  for (const auto* row : state.rows) needs.insert(row->arch.begin(), row->arch.end());
-  RuleOutcome::Args args = {{"engine", in.option.engine->title}, {"vendor", in.type.vendor}, {"needs", listed(needs)}};
-  if (arch.empty() && !needs.empty()) {
+  const auto args = [&]() -> RuleOutcome::Args {
+    return {{"engine", in.option.engine->title},
+            {"vendor", in.type.vendor},
+            {"needs", listed(state.rows, [](const SupportRow& row) { return row.arch; })}};
+  };
+  if (arch.empty() && any_says(state.rows, [](const SupportRow& row) { return !row.arch.empty(); })) {
     if (!in.context.snapshot.carries("arch")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kArchUnknown, std::move(args));
+    return RuleOutcome::unknown(Reason::kArchUnknown, args());
   }
-  state.rows = keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, arch); });
-  if (!state.rows.empty()) return RuleOutcome::pass();
-  args.emplace_back("has", arch);
-  return RuleOutcome::reject(Reason::kEngineArch, std::move(args));
+  if (keep(state.rows, [&](const SupportRow& row) { return holds(row.arch, arch); })) return RuleOutcome::pass();
+  auto rejected = args();
+  rejected.emplace_back("has", arch);
+  return RuleOutcome::reject(Reason::kEngineArch, std::move(rejected));
 }
 
 /// 0 pass, 1 warn, 2 reject: same CUDA major or inside the vendor's range warns, another major rejects.
@@ -132,21 +140,22 @@ RuleOutcome engine_runtime(const StaticInput& in, RowState& state) {
   const bool needed = std::any_of(
       state.rows.begin(), state.rows.end(), [](const SupportRow* row) { return row->runtime_version.has_value(); });
   if (device == nullptr || !needed) return RuleOutcome::pass();
-  RuleOutcome::Args args = {{"engine", in.option.engine->title + (in.version.empty() ? "" : " " + in.version)},
-                            {"framework", in.type.traits.framework},
-                            {"needs", state.rows.front()->runtime_version.value_or("any")}};
+  const auto args = [&, needs = state.rows.front()->runtime_version]() -> RuleOutcome::Args {
+    return {{"engine", in.option.engine->title + (in.version.empty() ? "" : " " + in.version)},
+            {"framework", in.type.traits.framework},
+            {"needs", needs.value_or("any")},
+            {"has", device->runtime_version.value_or("")}};
+  };
   if (!device->runtime_version) {
     if (!in.context.snapshot.carries("runtime_version")) return RuleOutcome::source_lacks();
-    return RuleOutcome::unknown(Reason::kRuntimeUnknown, std::move(args));
+    return RuleOutcome::unknown(Reason::kRuntimeUnknown, args());
   }
-  args.emplace_back("has", *device->runtime_version);
   int best = 2;
   for (const auto* row : state.rows) best = std::min(best, runtime_grade(*row, *device->runtime_version));
-  state.rows =
-      keep(state.rows, [&](const SupportRow& r) { return runtime_grade(r, *device->runtime_version) == best; });
+  (void)keep(state.rows, [&](const SupportRow& r) { return runtime_grade(r, *device->runtime_version) == best; });
   if (best == 0) return RuleOutcome::pass();
-  if (best == 1) return RuleOutcome::warn(Reason::kRuntimeNewerThanDriver, std::move(args));
-  return RuleOutcome::reject(Reason::kRuntimeTooOld, std::move(args));
+  return best == 1 ? RuleOutcome::warn(Reason::kRuntimeNewerThanDriver, args())
+                   : RuleOutcome::reject(Reason::kRuntimeTooOld, args());
 }
 
 /// An engine whose command comes with the request needs nothing of berth's on the worker but a runtime for its image.

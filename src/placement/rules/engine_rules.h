@@ -4,13 +4,15 @@
 #include <span>
 #include <vector>
 
+#include "placement/detail/few.h"
 #include "placement/rules/chain.h"
 
 namespace berth::placement {
 
 /// What the chain has narrowed the engine's support rows down to; each rule keeps the rows it admits.
+using Rows = Few<const engines::SupportRow*>;
 struct RowState {
-  std::vector<const engines::SupportRow*> rows;
+  Rows rows;
   Bytes install_bytes;
 };
 

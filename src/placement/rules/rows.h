@@ -22,13 +22,22 @@ inline std::string listed(const std::set<std::string>& items) {
   return join(std::vector<std::string>(items.begin(), items.end()), " or ");
 }
 
-/// The rows that `wanted` is true of.
-template <class Keep>
-std::vector<const engines::SupportRow*> keep(const std::vector<const engines::SupportRow*>& rows, Keep&& wanted) {
-  std::vector<const engines::SupportRow*> out;
+/// "a or b", of all that the rows say in this list.
+template <class List>
+std::string listed(const Rows& rows, List&& list_of) {
+  std::set<std::string> all;
   for (const auto* row : rows)
-    if (wanted(*row)) out.push_back(row);
-  return out;
+    for (const auto& item : list_of(*row)) all.insert(item);
+  return listed(all);
+}
+
+/// Leaves the rows that `wanted` is true of, if there is one; else all stay, for the sentence.
+template <class Wanted>
+bool keep(Rows& rows, Wanted&& wanted) {
+  const auto refused = [&](const engines::SupportRow* row) { return !wanted(*row); };
+  if (std::all_of(rows.begin(), rows.end(), refused)) return false;
+  rows.erase(std::remove_if(rows.begin(), rows.end(), refused), rows.end());
+  return true;
 }
 
 /// One device of the type, a healthy one if there is one; null for the CPU.
