@@ -10,11 +10,6 @@ namespace {
 
 using Workers = std::vector<const WorkerEntry*>;
 
-std::uint32_t ours_on(const WorkerEntry& e) {
-  return static_cast<std::uint32_t>(std::count_if(
-      e.occupants.begin(), e.occupants.end(), [](const Occupant& o) { return o.kind != OccupantKind::kForeign; }));
-}
-
 Lane lane_of(const IndexBlock& block, std::size_t type, const WorkerClass& cls) {
   Lane lane;
   lane.block = &block;
@@ -25,7 +20,6 @@ Lane lane_of(const IndexBlock& block, std::size_t type, const WorkerClass& cls) 
     if (block.shut[w] != 0) continue;
     lane.ours = std::min(lane.ours, block.ours[w]);
     lane.memory = std::max(lane.memory, block.workers[w]->memory.allocatable);
-    lane.files = lane.files || !block.workers[w]->worker.model_files.empty();
     Bytes sum;
     const auto rooms = block.rooms_of(type, w);
     for (std::size_t g = 0; g < rooms.size(); ++g) {
@@ -40,8 +34,8 @@ Lane lane_of(const IndexBlock& block, std::size_t type, const WorkerClass& cls) 
 /// The figures of the worker at `w`, which is in its place.
 void enter(IndexBlock& block, const std::vector<DeviceType>& types, std::size_t w) {
   const WorkerEntry& e = *block.workers[w];
-  block.ours[w] = ours_on(e);
-  block.shut[w] = e.worker.state != WorkerState::kReady || e.worker.cordoned ? 1 : 0;
+  block.ours[w] = e.ours();
+  block.shut[w] = e.open() ? 0 : 1;
   for (std::size_t t = 0; t < types.size(); ++t) {
     const auto& positions = types[t].positions;
     const auto rooms = std::span(block.rooms[t]).subspan(w * positions.size(), positions.size());
@@ -50,10 +44,12 @@ void enter(IndexBlock& block, const std::vector<DeviceType>& types, std::size_t 
   }
 }
 
-void add_slots(IndexBlock& block, std::size_t type, std::size_t w) {
-  if (block.shut[w] != 0) return;
-  for (const Bytes room : block.rooms_of(type, w))
-    block.slots[type].push_back({room, block.ours[w], static_cast<std::uint32_t>(w)});
+void enter_files(IndexBlock& block) {
+  block.files.clear();
+  for (std::size_t w = 0; w < block.workers.size(); ++w)
+    for (const auto& file : block.workers[w]->worker.model_files)
+      block.files.push_back({hash_file(file), static_cast<std::uint32_t>(w)});
+  std::sort(block.files.begin(), block.files.end());
 }
 
 Workers::iterator place_in(Workers& workers, const std::string& id) {
@@ -69,24 +65,20 @@ std::pair<Workers, Workers> halves(const Workers& all) {
 
 }  // namespace
 
+std::uint64_t hash_file(std::string_view key) { return Hasher().add(key).finish().hi; }
+
 FleetIndex::Block FleetIndex::make_block(std::uint32_t number, Workers workers) const {
   const auto& types = worker_class(number).types;
   auto block = std::make_shared<IndexBlock>();
   block->cls = number;
   block->rooms.resize(types.size());
-  block->slots.resize(types.size());
   block->ours.resize(workers.size());
   block->shut.resize(workers.size());
   block->workers = std::move(workers);
-  for (std::size_t t = 0; t < types.size(); ++t) {
+  for (std::size_t t = 0; t < types.size(); ++t)
     block->rooms[t].resize(block->workers.size() * types[t].positions.size());
-    block->slots[t].reserve(block->rooms[t].size());
-  }
-  for (std::size_t w = 0; w < block->workers.size(); ++w) {
-    enter(*block, types, w);
-    for (std::size_t t = 0; t < types.size(); ++t) add_slots(*block, t, w);
-  }
-  for (auto& slots : block->slots) std::sort(slots.begin(), slots.end());
+  for (std::size_t w = 0; w < block->workers.size(); ++w) enter(*block, types, w);
+  enter_files(*block);
   return block;
 }
 
@@ -97,23 +89,7 @@ FleetIndex::Block FleetIndex::make_block(const IndexBlock& before,
   auto block = std::make_shared<IndexBlock>(before);
   block->workers[changed] = &fresh;
   enter(*block, types, changed);
-  for (std::size_t t = 0; t < types.size(); ++t) {
-    const auto& old = before.slots[t];
-    auto& slots = block->slots[t];
-    slots.clear();
-    add_slots(*block, t, changed);
-    std::vector<Slot> fresh_slots;
-    fresh_slots.swap(slots);
-    std::sort(fresh_slots.begin(), fresh_slots.end());
-    slots.reserve(old.size() + fresh_slots.size());
-    auto next = fresh_slots.begin();
-    for (const auto& slot : old) {
-      if (slot.worker == changed) continue;
-      while (next != fresh_slots.end() && *next < slot) slots.push_back(*next++);
-      slots.push_back(slot);
-    }
-    slots.insert(slots.end(), next, fresh_slots.end());
-  }
+  if (before.workers[changed]->worker.model_files != fresh.worker.model_files) enter_files(*block);
   return block;
 }
 
@@ -146,6 +122,7 @@ std::uint32_t FleetIndex::number_of(const WorkerEntry& entry) {
   classes->list.push_back(std::move(cls));
   const std::pair<Hash, std::uint32_t> row(entry.types_key, number);
   classes->numbers.insert(std::upper_bound(classes->numbers.begin(), classes->numbers.end(), row), row);
+  slots_.push_back(std::make_shared<const std::vector<TypeSlots>>(classes->list.back()->types.size()));
   classes_ = std::move(classes);
   return number;
 }
@@ -171,9 +148,38 @@ std::shared_ptr<const FleetIndex> FleetIndex::build(std::span<const std::shared_
       blocks.push_back(index->make_block(number, Workers(first, last)));
       if (blocks.size() == kPageBlocks) flush();
     }
+    index->slots_[number] = index->make_slots(number, all);
   }
   flush();
   return index;
+}
+
+std::shared_ptr<const std::vector<TypeSlots>> FleetIndex::make_slots(std::uint32_t cls, const Workers& workers) const {
+  const auto& types = worker_class(cls).types;
+  auto out = std::make_shared<std::vector<TypeSlots>>(types.size());
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    for (std::size_t size = 0; size < kSlotSizes; ++size) {
+      std::vector<Slot> slots;
+      slots.reserve(size == 0 ? workers.size() * types[t].positions.size() : workers.size());
+      for (const auto* worker : workers) add_slots(*worker, types[t], size, slots);
+      (*out)[t][size] = SlotList(std::move(slots));
+    }
+  }
+  return out;
+}
+
+void FleetIndex::exchange_slots(std::uint32_t cls, const WorkerEntry* old, const WorkerEntry* fresh) {
+  const auto& types = worker_class(cls).types;
+  auto all = std::make_shared<std::vector<TypeSlots>>(*slots_[cls]);
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    for (std::size_t size = 0; size < kSlotSizes; ++size) {
+      std::vector<Slot> gone, come;
+      if (old != nullptr) add_slots(*old, types[t], size, gone);
+      if (fresh != nullptr) add_slots(*fresh, types[t], size, come);
+      (*all)[t][size].change(std::move(gone), std::move(come));
+    }
+  }
+  slots_[cls] = std::move(all);
 }
 
 std::optional<FleetIndex::Place> FleetIndex::block_for(std::uint32_t cls, const std::string& id) const {
@@ -271,6 +277,7 @@ void FleetIndex::append(std::uint32_t cls, Workers workers) {
 
 void FleetIndex::add(const WorkerEntry& entry) {
   const std::uint32_t cls = number_of(entry);
+  exchange_slots(cls, nullptr, &entry);
   const auto place = block_for(cls, entry.worker.id);
   if (!place) return append(cls, {&entry});
   Workers workers = pages_[place->page]->blocks[place->block]->workers;
@@ -281,6 +288,7 @@ void FleetIndex::add(const WorkerEntry& entry) {
 void FleetIndex::remove(const WorkerEntry& entry) {
   const auto cls = find_class(entry.types_key);
   ASSERT(cls.has_value());
+  exchange_slots(*cls, &entry, nullptr);
   const auto place = block_for(*cls, entry.worker.id);
   ASSERT(place.has_value());
   Workers workers = pages_[place->page]->blocks[place->block]->workers;
@@ -302,6 +310,7 @@ std::shared_ptr<const FleetIndex> FleetIndex::with(const WorkerEntry* old, const
   const auto place = index->block_for(*cls, old->worker.id);
   ASSERT(place.has_value());
   index->exchange(*place, *old, *fresh);
+  index->exchange_slots(*cls, old, fresh);
   return index;
 }
 

@@ -4,14 +4,17 @@
 // alone: with and without it, every answer is the same.
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "fleet/slots.h"
 #include "fleet/worker_class.h"
 
 namespace berth::fleet {
@@ -29,14 +32,17 @@ struct WorkerClass {
   bool simulated = false;
 };
 
-/// A healthy device of an open worker.
-struct Slot {
-  Bytes room;
-  std::uint32_t ours = 0;    // instances of ours on its worker
+/// The slots of one type of a class, of each size.
+using TypeSlots = std::array<SlotList, kSlotSizes>;
+/// By the number that hash_file() gives a model file: who has it.
+struct FileHolder {
+  std::uint64_t file = 0;
   std::uint32_t worker = 0;  // in IndexBlock::workers
 
-  friend bool operator<(const Slot& a, const Slot& b) { return a.ours != b.ours ? a.ours < b.ours : a.room < b.room; }
+  friend auto operator<=>(const FileHolder&, const FileHolder&) = default;
 };
+/// Two files may have the same number: who counts on it looks at the worker's own list.
+std::uint64_t hash_file(std::string_view key);
 
 /// Workers of one class next to each other in the order of their ids, and their figures side by side.
 struct IndexBlock {
@@ -45,8 +51,7 @@ struct IndexBlock {
   std::vector<std::uint32_t> ours;        // instances of ours on each
   std::vector<std::uint8_t> shut;         // not ready, or cordoned
   std::vector<std::vector<Bytes>> rooms;  // per type, worker by worker: allocatable of the healthy, most first
-
-  std::vector<std::vector<Slot>> slots;  // per type: by ours, then by room
+  std::vector<FileHolder> files;          // of all workers, sorted
 
   /// Most allocatable first; those of the CPU are none.
   [[nodiscard]] std::span<const Bytes> rooms_of(std::size_t type, std::size_t worker) const {
@@ -62,7 +67,6 @@ struct Lane {
   std::uint16_t type = 0;               // in WorkerClass::types
   std::uint16_t devices = 0;            // of the type, on each worker
   std::uint32_t ours = UINT32_MAX;      // fewest instances of ours on a worker; without an open worker, none
-  bool files = false;                   // some worker has model files
   std::array<Bytes, kLaneTops> tops{};  // [g]: the largest (g + 1)-th largest room of a worker
   Bytes sum;                            // most that the rooms of a worker come to
   Bytes memory;                         // most allocatable host RAM
@@ -86,6 +90,8 @@ class FleetIndex {
   /// Numbers stay what they are while an index is changed by with(); a class may have no worker left.
   [[nodiscard]] const WorkerClass& worker_class(std::size_t number) const { return *classes_->list[number]; }
   [[nodiscard]] std::size_t class_count() const { return classes_->list.size(); }
+  /// Of a type of that class, in WorkerClass::types; those of the CPU are empty.
+  [[nodiscard]] const TypeSlots& slots(std::size_t number, std::size_t type) const { return (*slots_[number])[type]; }
 
  private:
   using Block = std::shared_ptr<const IndexBlock>;
@@ -119,8 +125,13 @@ class FleetIndex {
   void add(const WorkerEntry& entry);
   void remove(const WorkerEntry& entry);
 
+  [[nodiscard]] std::shared_ptr<const std::vector<TypeSlots>> make_slots(std::uint32_t cls,
+                                                                         const Workers& workers) const;
+  void exchange_slots(std::uint32_t cls, const WorkerEntry* old, const WorkerEntry* fresh);
+
   std::shared_ptr<const Classes> classes_ = std::make_shared<const Classes>();
-  std::vector<std::shared_ptr<const Page>> pages_;  // blocks by class, then by id
+  std::vector<std::shared_ptr<const std::vector<TypeSlots>>> slots_;  // by class, then by type
+  std::vector<std::shared_ptr<const Page>> pages_;                    // blocks by class, then by id
 };
 
 }  // namespace berth::fleet

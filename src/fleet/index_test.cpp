@@ -28,14 +28,51 @@ FleetSnapshot::Entry worker(Rng& rng, int number) {
   }
   if (rng.chance(1, 5)) w.state = WorkerState::kNotReady;
   w.cordoned = rng.chance(1, 7);
+  for (const auto* file : {"a", "b", "c"})
+    if (rng.chance(1, 3)) w.model_files.emplace_back(file);
   std::vector<Occupant> occupants;
   for (std::uint64_t o = rng.below(3); o > 0; --o) {
     Occupant occupant;
     occupant.id = "i" + std::to_string(o);
     occupant.claim.memory_bytes = Bytes(kMiB);
+    if (kind > 0) occupant.claim.devices = {{"g" + std::to_string(rng.below(kind)), Bytes(kGiB)}};
     occupants.push_back(std::move(occupant));
   }
   return *make_entry(std::move(w), std::move(occupants));
+}
+
+/// Every list of slots holds what its workers give it, in order, and finds the first that is large enough.
+void check_slots(const FleetSnapshot& snapshot) {
+  const auto& index = snapshot.index();
+  for (std::size_t c = 0; c < index.class_count(); ++c) {
+    const auto& cls = index.worker_class(c);
+    for (std::size_t t = 0; t < cls.types.size(); ++t) {
+      for (std::size_t size = 0; size < kSlotSizes; ++size) {
+        std::vector<Slot> wanted;
+        snapshot.for_each([&](const WorkerEntry& e) {
+          if (e.types_key == cls.key) add_slots(e, cls.types[t], size, wanted);
+        });
+        std::sort(wanted.begin(), wanted.end(), before);
+        const SlotList& list = index.slots(c, t)[size];
+        REQUIRE(list.size() == wanted.size());
+        SlotList::At at;
+        for (const Slot& slot : wanted) {
+          REQUIRE(list.at(at) != nullptr);
+          CHECK(list.at(at)->worker == slot.worker);
+          CHECK(list.at(at)->room == slot.room);
+          at = list.next(at);
+        }
+        CHECK(list.at(at) == nullptr);
+        for (std::uint64_t gib = 0; gib < 18; gib += 3) {
+          const auto first =
+              std::find_if(wanted.begin(), wanted.end(), [&](const Slot& s) { return s.room >= Bytes(gib * kGiB); });
+          const Slot* found = list.at(list.fit({}, Bytes(gib * kGiB)));
+          REQUIRE((found == nullptr) == (first == wanted.end()));
+          if (found != nullptr) CHECK(found->worker == first->worker);
+        }
+      }
+    }
+  }
 }
 
 /// Each worker once, in a block of its class, in order; each lane what its workers make it.
@@ -60,6 +97,12 @@ void check(const FleetSnapshot& snapshot) {
       }
       const bool shut = e.worker.state != WorkerState::kReady || e.worker.cordoned;
       REQUIRE((block.shut[w] != 0) == shut);
+      for (const auto* file : {"a", "b", "c"}) {
+        const FileHolder holder{hash_file(file), static_cast<std::uint32_t>(w)};
+        const auto& has = e.worker.model_files;
+        CHECK(std::binary_search(block.files.begin(), block.files.end(), holder) ==
+              (std::find(has.begin(), has.end(), file) != has.end()));
+      }
       if (shut) continue;
       ours = std::min<std::uint32_t>(ours, static_cast<std::uint32_t>(e.occupants.size()));
       memory = std::max(memory, e.memory.allocatable);
@@ -69,6 +112,7 @@ void check(const FleetSnapshot& snapshot) {
     CHECK(lane.memory == memory);
     CHECK(lane.tops[0] == top);
   });
+  check_slots(snapshot);
   std::size_t all = 0;
   snapshot.for_each([&](const WorkerEntry& e) { all += seen.contains(&e) ? 1 : 0; });
   CHECK(all == snapshot.size());

@@ -22,6 +22,11 @@ Entries::const_iterator place_in(const Entries& entries, std::string_view id) {
 
 }  // namespace
 
+std::uint32_t WorkerEntry::ours() const {
+  return static_cast<std::uint32_t>(std::count_if(
+      occupants.begin(), occupants.end(), [](const Occupant& o) { return o.kind != OccupantKind::kForeign; }));
+}
+
 Bytes claimable(const DeviceCapacity& c) { return c.total.minus_or_zero(c.reserved + c.foreign); }
 
 Bytes allocatable(const DeviceCapacity& c, Bytes given_back) {

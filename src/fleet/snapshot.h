@@ -66,6 +66,11 @@ struct WorkerEntry {
   Hash hash;                             // of worker and occupants
   Hash types_key;                        // of what the static facts say of engines and devices, without the RAM
   Hash class_key;                        // of the static facts without names, labels and bytes in use (DESIGN §2)
+
+  /// Ready and not cordoned.
+  [[nodiscard]] bool open() const { return worker.state == WorkerState::kReady && !worker.cordoned; }
+  /// Instances of ours.
+  [[nodiscard]] std::uint32_t ours() const;
 };
 
 /// Foreign use enters rounded up to this step, so that drift of a few MiB makes no new revision.

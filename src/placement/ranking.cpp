@@ -233,8 +233,8 @@ std::uint64_t KeyOrder::bytes_to_fetch(const Context& context, const WorkerEntry
   return bytes.value;
 }
 
-std::uint64_t KeyOrder::least_strategy(const Context& context, std::uint32_t ours, Bytes room) {
-  return context.strategy == fleet::Strategy::kBinpack ? room.value : std::uint64_t(ours) * kStrategyStep;
+std::uint64_t KeyOrder::least_strategy(const Context& context, std::uint32_t ours, std::uint32_t busy, Bytes room) {
+  return context.strategy == fleet::Strategy::kBinpack ? room.value : std::uint64_t(ours) * kStrategyStep + busy;
 }
 
 int KeyOrder::compare(const Key& a, std::string_view worker_a, const Key& b, std::string_view worker_b) const {

@@ -47,8 +47,11 @@ class KeyOrder {
   [[nodiscard]] static std::uint64_t bytes_to_fetch(const Context& context,
                                                     const WorkerEntry& entry,
                                                     const StaticChain& chain);
-  /// On a worker with `ours` instances and this much room on its devices of one type.
-  [[nodiscard]] static std::uint64_t least_strategy(const Context& context, std::uint32_t ours, Bytes room);
+  /// On a worker with `ours` instances, `busy` of them on a device, and this much room on its devices of one type.
+  [[nodiscard]] static std::uint64_t least_strategy(const Context& context,
+                                                    std::uint32_t ours,
+                                                    std::uint32_t busy,
+                                                    Bytes room);
   /// Of plans on one worker each, by key and worker id: negative when `a` ranks first, 0 when they do not tell.
   [[nodiscard]] int compare(const Key& a, std::string_view worker_a, const Key& b, std::string_view worker_b) const;
   /// True when both are alike in what comes before the score.
