@@ -119,6 +119,8 @@ std::uint32_t FleetIndex::number_of(const WorkerEntry& entry) {
   cls->key = entry.types_key;
   cls->types = device_types(entry.worker);
   cls->simulated = entry.worker.simulated;
+  cls->first_type = type_count_;
+  type_count_ += cls->types.size();
   classes->list.push_back(std::move(cls));
   const std::pair<Hash, std::uint32_t> row(entry.types_key, number);
   classes->numbers.insert(std::upper_bound(classes->numbers.begin(), classes->numbers.end(), row), row);

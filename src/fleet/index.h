@@ -30,6 +30,7 @@ struct WorkerClass {
   Hash key;
   std::vector<DeviceType> types;  // CPU last
   bool simulated = false;
+  std::size_t first_type = 0;  // number of the first of its types, among those of all classes
 };
 
 /// The slots of one type of a class, of each size.
@@ -90,6 +91,8 @@ class FleetIndex {
   /// Numbers stay what they are while an index is changed by with(); a class may have no worker left.
   [[nodiscard]] const WorkerClass& worker_class(std::size_t number) const { return *classes_->list[number]; }
   [[nodiscard]] std::size_t class_count() const { return classes_->list.size(); }
+  /// Types of all classes.
+  [[nodiscard]] std::size_t type_count() const { return type_count_; }
   /// Of a type of that class, in WorkerClass::types; those of the CPU are empty.
   [[nodiscard]] const TypeSlots& slots(std::size_t number, std::size_t type) const { return (*slots_[number])[type]; }
 
@@ -129,6 +132,7 @@ class FleetIndex {
                                                                          const Workers& workers) const;
   void exchange_slots(std::uint32_t cls, const WorkerEntry* old, const WorkerEntry* fresh);
 
+  std::size_t type_count_ = 0;
   std::shared_ptr<const Classes> classes_ = std::make_shared<const Classes>();
   std::vector<std::shared_ptr<const std::vector<TypeSlots>>> slots_;  // by class, then by type
   std::vector<std::shared_ptr<const Page>> pages_;                    // blocks by class, then by id

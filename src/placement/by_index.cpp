@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "placement/detail/few.h"
+#include "placement/rules/engine_rules.h"
 
 namespace berth::placement {
 
@@ -114,11 +115,12 @@ void ByIndex::open_engine(std::uint32_t option) {
     push_stage(option + 1, Stage::kEngine, 0, {.engine_order = context_.options[option + 1].order});
   const bool parts = it.engine->memory == engines::MemoryModel::kParts;
   const auto* layers = parts ? it.estimates->llama() : nullptr;
-  push_stage(
-      option, Stage::kOnCpu, 0, {.engine_order = order, .host_layers = layers != nullptr ? layers->total_layers() : 0});
+  const bool declared = it.engine->memory == engines::MemoryModel::kDeclared;
+  if (declared) push_stage(option, Stage::kOnCpu, 0, {.engine_order = order});
+  if (layers != nullptr && context_.request.settings.cpu_offload)
+    push_stage(option, Stage::kOnCpu, 0, {.engine_order = order, .host_layers = layers->total_layers()});
   // Slots lie in the order of plans that are spread.
-  if (it.engine->memory == engines::MemoryModel::kDeclared || context_.strategy != fleet::Strategy::kSpread)
-    return open_lanes(option, Stage::kAnywhere);
+  if (declared || context_.strategy != fleet::Strategy::kSpread) return open_lanes(option, Stage::kAnywhere);
   open_holders(option);
   if (!parts) return open_slots(option, it.sizes.world().value_or(1));
   const auto wanted = it.settings.offload_layers;
@@ -146,7 +148,7 @@ void ByIndex::open_slots(std::uint32_t option, std::uint32_t devices) {
       Lead lead{.step = Step::kSlots, .stage = Stage::kOnSlots, .option = option, .devices = devices};
       lead.cls = c;
       lead.type = t;
-      if (fill_slots(lead, demand_of(option, cls.types[t]), nullptr)) push(lead);
+      if (fill_slots(lead, demand_of(lead), nullptr)) push(lead);
     }
   }
   const Option& it = context_.options[option];
@@ -166,10 +168,13 @@ bool ByIndex::fill_slots(Lead& lead, Demand& demand, const StaticChain* chain) {
   if (slot == nullptr) return false;
   lead.id = &slot->worker->worker.id;
   lead.entry = slot->worker;
+  const Bytes install = chain != nullptr
+                            ? chain->install_bytes
+                            : least_install(context_, context_.options[lead.option], *slot->worker, type_of(lead));
   const Least least{.simulated = index.worker_class(lead.cls).simulated ? 1U : 0U,
                     .engine_order = context_.options[lead.option].order,
                     .devices = lead.devices,
-                    .bytes_to_fetch = whole_model_ + (chain == nullptr ? 0 : chain->install_bytes.value),
+                    .bytes_to_fetch = whole_model_ + install.value,
                     .strategy = KeyOrder::least_strategy(context_, slot->ours, slot->busy, Bytes()),
                     .bytes_left = (slot->room.minus_or_zero(*claim) * fleet::devices_of_slot(size)).value};
   search_.order().fill(least, lead.least);
@@ -194,7 +199,7 @@ void ByIndex::open_holders(std::uint32_t option) {
          ++at) {
       const auto& entry = *lane.block->workers[at->worker];
       if (!entry.open()) continue;
-      if (auto lead = lead_of(entry, from, demand_of(option, type_of(from)), nullptr)) push(*lead);
+      if (auto lead = lead_of(entry, from, demand_of(from), nullptr)) push(*lead);
     }
   });
 }
@@ -205,7 +210,7 @@ void ByIndex::open_lanes(std::uint32_t option, Stage stage) {
     if (!lane.open() || (lane.devices == 0) != (stage == Stage::kOnCpu)) return;
     Lead lead{.step = Step::kLane, .stage = stage, .option = option, .cls = lane.cls, .type = lane.type, .lane = &lane};
     const std::size_t tops = std::min<std::size_t>(lane.devices, lane.tops.size());
-    auto least = least_of(demand_of(option, type_of(lead)), std::span(lane.tops).first(tops), lane.sum, lane.memory);
+    auto least = least_of(demand_of(lead), std::span(lane.tops).first(tops), lane.sum, lane.memory);
     if (!least) return;
     if (stage == Stage::kSeveral && least->host_layers > 0) return;
     // The best of all workers may be of an earlier stage, while others are of this one.
@@ -270,10 +275,11 @@ std::optional<ByIndex::Lead> ByIndex::lead_of(const WorkerEntry& entry,
 void ByIndex::look_at_slot(Lead lead) {
   const auto& chain = chain_of(lead, *lead.entry);
   if (!Search::passes(chain)) return;
-  Demand& demand = demand_of(lead.option, type_of(lead));
-  if (!std::exchange(lead.passes, true) && chain.install_bytes > Bytes()) {
-    if (fill_slots(lead, demand, &chain)) push(lead);
-    return;
+  Demand& demand = demand_of(lead);
+  if (!std::exchange(lead.passes, true)) {
+    const Key before = lead.least;
+    if (!fill_slots(lead, demand, &chain)) return;
+    if (lead.least != before) return push(lead);
   }
   if (auto worker = lead_of(*lead.entry, lead, demand, &chain))
     look_at(*worker);
@@ -288,7 +294,7 @@ void ByIndex::look_into(const Lead& lead) {
   const auto& block = *lead.lane->block;
   const auto& chain = chain_of(lead, *block.workers.front());
   if (!Search::passes(chain)) return;
-  Demand& demand = demand_of(lead.option, type_of(lead));
+  Demand& demand = demand_of(lead);
   auto& run = runs_.emplace_back();
   for (std::size_t w = 0; w < block.workers.size(); ++w) {
     if (block.shut[w] != 0) continue;

@@ -112,7 +112,7 @@ class ByIndex {
   void push(const Lead& lead);
   [[nodiscard]] bool behind(const Lead& a, const Lead& b) const;
 
-  Demand& demand_of(std::uint32_t option, const fleet::DeviceType& type);
+  Demand& demand_of(const Lead& lead);
   Demand parts_demand(std::uint32_t option, const fleet::DeviceType& type);
   Demand share_demand(std::uint32_t option, const fleet::DeviceType& type);
   /// The least that each of n devices is claimed for; nothing when that many is no way.
@@ -133,6 +133,7 @@ class ByIndex {
   std::vector<Lead> heap_;
   std::deque<std::vector<Lead>> runs_;  // heaps
   std::deque<Demand> demands_;
+  std::vector<Demand*> demand_by_type_;  // options by types of the index
   std::deque<Candidate> found_;
   std::unordered_set<Looked, HashLooked> looked_;
   std::unordered_map<const WorkerEntry*, Replica> touched_;  // looked up only

@@ -9,13 +9,22 @@ namespace berth::placement {
 using fleet::DeviceType;
 using Least = KeyOrder::Least;
 
-ByIndex::Demand& ByIndex::demand_of(std::uint32_t option, const DeviceType& type) {
-  for (auto& known : demands_) {
+/// Types that are alike as far as it changes bytes share one.
+ByIndex::Demand& ByIndex::demand_of(const Lead& lead) {
+  const auto& index = context_.snapshot.index();
+  if (demand_by_type_.empty()) demand_by_type_.resize(index.type_count() * context_.options.size());
+  const std::size_t number = index.worker_class(lead.cls).first_type + lead.type;
+  auto& slot = demand_by_type_[lead.option * index.type_count() + number];
+  if (slot != nullptr) return *slot;
+  const DeviceType& type = type_of(lead);
+  const auto same = std::find_if(demands_.begin(), demands_.end(), [&](const Demand& known) {
     const auto& t = *known.type;
-    if (known.option == option && t.total == type.total && t.cpu == type.cpu && t.traits == type.traits) return known;
-  }
-  const bool parts = context_.options[option].engine->memory == engines::MemoryModel::kParts;
-  return demands_.emplace_back(parts ? parts_demand(option, type) : share_demand(option, type));
+    return known.option == lead.option && t.total == type.total && t.cpu == type.cpu && t.traits == type.traits;
+  });
+  if (same != demands_.end()) return *(slot = &*same);
+  const bool parts = context_.options[lead.option].engine->memory == engines::MemoryModel::kParts;
+  slot = &demands_.emplace_back(parts ? parts_demand(lead.option, type) : share_demand(lead.option, type));
+  return *slot;
 }
 
 ByIndex::Demand ByIndex::parts_demand(std::uint32_t option, const DeviceType& type) {

@@ -269,6 +269,20 @@ bool row_admits(const SupportRow& row, const DeviceType& type) {
   return type.cpu || row.framework.empty() || row.framework == type.traits.framework;
 }
 
+Bytes least_install(const Context& context, const Option& option, const WorkerEntry& sample, const DeviceType& type) {
+  const auto& there = sample.worker.engines;
+  const auto& off = context.policy.rules_off;
+  const bool untold = !there || option.engine->recipe.command_from_request ||
+                      std::find(off.begin(), off.end(), rule_name(RuleId::kEnginePresent)) != off.end();
+  const auto is_it = [&](const auto& have) { return have.engine == option.engine->id; };
+  if (untold || std::any_of(there->begin(), there->end(), is_it)) return {};
+  std::optional<Bytes> least;
+  for (const auto& row : option.engine->rows)
+    if (!row.install.empty() && row_admits(row, type))
+      least = std::min(least.value_or(row.install_bytes), row.install_bytes);
+  return least.value_or(Bytes());
+}
+
 std::span<const StaticRuleRow> static_rules() { return kStaticRules; }
 
 }  // namespace berth::placement

@@ -19,6 +19,10 @@ struct RowState {
 /// Whether the row is for devices of this vendor and framework, or for the CPU where the type is.
 bool row_admits(const engines::SupportRow& row, const DeviceType& type);
 
+/// The fewest bytes that a worker with the same engines as `sample` fetches before it has this one for such a device; 0
+/// where it is there or nothing tells.
+Bytes least_install(const Context& context, const Option& option, const WorkerEntry& sample, const DeviceType& type);
+
 using StaticRule = RuleOutcome (*)(const StaticInput& input, RowState& rows);
 struct StaticRuleRow {
   RuleId id;
