@@ -176,6 +176,7 @@ struct CaseFacts {
   std::optional<std::uint32_t> qk_nope_head_dim;
   std::optional<std::uint32_t> v_head_dim;
   std::optional<bool> needs_custom_code;
+  std::optional<Bytes> main_file_bytes;  // audio models: their weights are in one file
 };
 DESCRIBE(CaseFacts,
          weight_bytes,
@@ -198,7 +199,8 @@ DESCRIBE(CaseFacts,
          qk_rope_head_dim,
          qk_nope_head_dim,
          v_head_dim,
-         needs_custom_code);
+         needs_custom_code,
+         main_file_bytes);
 
 /// Whether there is a build of the model's engine for a runtime, and of which version.
 struct CaseBackend {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engines/architectures.h"
 #include "engines/catalog.h"
 #include "estimate/estimate.h"
 #include "fleet/decision.h"
@@ -148,6 +149,21 @@ class Estimates {
   std::string error_;
 };
 
+/// What an engine's versions make of the model's architecture; each is asked once.
+class ArchitectureAnswers {
+ public:
+  ArchitectureAnswers(const Engine& engine, const Request& request);
+
+  engines::Runs runs(const std::string& version);
+  /// Not known to fail.
+  bool may_run(const std::string& version) { return runs(version) != engines::Runs::kNo; }
+  [[nodiscard]] const engines::ArchitectureMatch& match() const { return match_; }
+
+ private:
+  engines::ArchitectureMatch match_;
+  std::vector<std::pair<std::string, engines::Runs>> known_;
+};
+
 /// Whether a replica of an engine may lie on several workers, and whether each must then hold as many ranks.
 enum class OverWorkers { kNo, kEvenly, kFreely };
 
@@ -164,6 +180,7 @@ struct Option {
   bool sequences_open = false;  // as many as the utilization that was given leaves room for
   OverWorkers over_workers = OverWorkers::kNo;
   std::unique_ptr<Estimates> estimates;
+  std::unique_ptr<ArchitectureAnswers> architecture;
 };
 
 struct Context {
