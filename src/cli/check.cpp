@@ -114,7 +114,9 @@ int print(const Context& context, const CheckFlags& flags, const Answer& answer)
                       server->summary));
     return exit_code(d);
   }
-  const auto text = formatted(wire::to_json(answer.answer), flags.output);
+  DecisionAnswer whole = answer.answer;
+  whole.reasons = reason_pages(d.report);
+  const auto text = formatted(wire::to_json(whole), flags.output);
   if (!text) return context.failed(text.error());
   context.out(*text);
   return exit_code(d);

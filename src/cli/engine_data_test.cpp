@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 
+#include "engines/divide.h"
 #include "engines/request.h"
 #include "engines/world.h"
 #include "placement/decide.h"
@@ -26,6 +27,15 @@ tasks: [generate]
 layouts: [single_device, tensor_parallel, over_workers_evenly]
 versions: ["3.1", "3.0"]
 world: {data_parallel: inside_tensor_parallel}
+architectures:
+  read: ["3.0", "3.1"]
+  tasks: [generate]
+  trust_flag: --run-its-code
+  source: made up for this test
+  rows:
+    - {since: "3.0", names: [Qwen3ForCausalLM]}
+    - {since: "3.1", names: [NobodyHeardOfItForCausalLM]}
+    - {since: "3.0", own_code: true, names: [BringsCodeForCausalLM]}
 rows:
   - versions: ["3.1"]
     os: [linux]
@@ -56,6 +66,7 @@ flags:
   - {name: --group, type: integer, min: 1, max: 64, setting: tensor_parallel}
   - {name: --copies, type: integer, min: 1, max: 64, setting: data_parallel}
   - {name: --copy-tower, type: bool}
+  - {name: --run-its-code, type: bool}
 recipe:
   programs: [acme-serve]
   health: {path: /health}
@@ -203,6 +214,45 @@ TEST_CASE("what a catalog file says of a vendor is what the report says") {
   CHECK(on(two, wide).verdict == Verdict::kFits);
 }
 
+TEST_CASE("an architecture that no code knows is run, refused by a version, and trusted, by a catalog file alone") {
+  const auto catalog = acme();
+  const auto of = [](std::string architecture) {
+    auto facts = small_facts();
+    facts.architecture = std::move(architecture);
+    facts.architectures = {facts.architecture};
+    return facts;
+  };
+  const auto on = [&](const std::string& runtime, fleet::Request request) {
+    return decided(
+        fleet_of({worker_of("a", "riscv64", {acme_device("acme-x2", runtime)})}), std::move(request), catalog);
+  };
+  const auto fresh = asking("acme-serve", of("NobodyHeardOfItForCausalLM"));
+  auto d = on("7.2", fresh);
+  REQUIRE(d.verdict == Verdict::kFits);
+  CHECK(d.plans[0].engine_version == "3.1");
+  // The driver takes the older version only, which lacks it: the version that runs it is named, with its own cause.
+  d = on("6.0", fresh);
+  CHECK(d.verdict == Verdict::kDoesNotFit);
+  CHECK(text_of(d, "engine_runtime").find("AcmeServe 3.1 is built for acmert 7.2") != std::string::npos);
+  auto pinned = fresh;
+  pinned.restriction.engine_version = "3.0";
+  CHECK(on("7.2", pinned).report.request.front().text ==
+        "AcmeServe 3.0 does not run the architecture NobodyHeardOfItForCausalLM; AcmeServe from 3.1 on does");
+  pinned.restriction.engine_version = "4.0";  // not read, and newer than what was
+  pinned.facts = of("MadeUpForCausalLM");
+  CHECK(on("7.2", asking("acme-serve", of("MadeUpForCausalLM"))).report.request.front().reason ==
+        "unsupported_architecture");
+  auto code = of("BringsCodeForCausalLM");
+  CHECK(on("7.2", asking("acme-serve", code)).verdict == Verdict::kFits);
+  code.custom_code = true;
+  auto trusting = asking("acme-serve", code);
+  const auto refused = on("7.2", trusting);
+  CHECK(refused.report.request.front().text ==
+        "AcmeServe 3.1 runs BringsCodeForCausalLM by code of the model's own, and only where --run-its-code lets it");
+  trusting.settings.flags = {"--run-its-code"};
+  CHECK(on("7.2", trusting).verdict == Verdict::kFits);
+}
+
 TEST_CASE("a version that cannot lie on several workers is refused there with the reason, the other is placed") {
   const auto catalog = acme();
   const auto across = [&](const std::string& version) {
@@ -221,6 +271,85 @@ TEST_CASE("a version that cannot lie on several workers is refused there with th
   CHECK(std::any_of(refused.report.request.begin(), refused.report.request.end(), [](const auto& r) {
     return r.text == "AcmeServe 3.0 cannot run this model as one replica over several workers (it hangs) here";
   }));
+}
+
+TEST_CASE("what a quantization or a type needs of a device is told by the engine's file, for each engine") {
+  const auto catalog = embedded();
+  const auto reason =
+      [&](const std::string& engine, const std::string& type, fleet::Device device, std::string flag = "") {
+        auto facts = small_facts();
+        (type.starts_with("bf") ? facts.dtype : facts.quantization) = type;
+        auto r = asking(engine, std::move(facts));
+        if (!flag.empty()) r.settings.flags = {flag};
+        const auto d = decided(fleet_of({worker_of("a", "amd64", {std::move(device)})}), std::move(r), catalog);
+        return result_of(d, "capability").reason;
+      };
+  const auto cuda = [](std::string capability) {
+    auto d = device_of("nvidia", "cuda", "NVIDIA " + capability);
+    d.runtime_version = "12.9";
+    d.driver_version = "575.86";
+    d.compute_capability = std::move(capability);
+    return d;
+  };
+  const auto npu = [](std::string chip) {
+    auto d = device_of("ascend", "cann", "Ascend " + chip);
+    d.runtime_version = "9.0";
+    d.compute_capability = chip;
+    return d;
+  };
+  CHECK(reason("vllm", "bfloat16", cuda("7.5")) == "type_needs_capability");
+  CHECK(reason("vllm", "bfloat16", cuda("7.5"), "--dtype half") == "");
+  CHECK(reason("vllm", "bfloat16", cuda("8.0")) == "");
+  CHECK(reason("vllm", "fp8", cuda("8.0")) == "type_needs_capability");
+  CHECK(reason("vllm", "fp8", cuda("8.9")) == "");
+  CHECK(reason("vllm", "awq", cuda("7.0")) == "type_needs_capability");
+  CHECK(reason("vllm", "awq", cuda("7.5")) == "");
+  CHECK(reason("vllm", "gptq", cuda("7.0")) == "");
+  CHECK(reason("vllm", "gptq_marlin", cuda("7.0")) == "type_needs_capability");
+  CHECK(reason("vllm", "nvfp4", cuda("9.0")) == "");
+  CHECK(reason("sglang", "nvfp4", cuda("9.0")) == "type_needs_capability");
+  for (const std::string engine : {"vllm", "sglang", "mindie"})
+    for (const std::string type : {"fp8", "nvfp4", "mxfp4"}) {
+      CAPTURE(engine);
+      CAPTURE(type);
+      CHECK(reason(engine, type, npu("910B3")) == "type_unsupported");
+    }
+  CHECK(reason("mindie", "gptq", npu("910B3")) == "type_unsupported");
+  CHECK(reason("mindie", "w8a8", npu("910B3")) == "");
+  CHECK(reason("mindie", "bfloat16", npu("310P3")) == "type_unsupported");
+}
+
+TEST_CASE("what must divide is told by the engine's file, for each engine") {
+  const auto catalog = embedded();
+  const auto divides = [&](const std::string& engine, auto&& change) {
+    auto facts = small_facts();
+    change(facts);
+    engines::World world;
+    world.tp = world.ranks = world.ep = 4;
+    const auto what = engines::undivided(*catalog.find(engine), facts, world, {});
+    return what ? std::string(engines::divided_name(what->what)) : "";
+  };
+  const auto heads = [](fleet::ModelFacts& f) { f.attention_heads = 14; };
+  const auto kv = [](fleet::ModelFacts& f) { f.kv_heads = 6; };
+  const auto few_kv = [](fleet::ModelFacts& f) { f.kv_heads = 2; };
+  const auto vision = [](fleet::ModelFacts& f) { f.vision_attention_heads = 18; };
+  const auto experts = [](fleet::ModelFacts& f) { f.experts = 30; };
+  const auto vocab = [](fleet::ModelFacts& f) { f.vocab_size = 151'937; };
+  for (const std::string engine : {"vllm", "sglang", "mindie"}) {
+    CAPTURE(engine);
+    CHECK(divides(engine, heads) == "attention heads");
+    CHECK(divides(engine, few_kv) == "");  // repeated
+  }
+  for (const std::string engine : {"vllm", "sglang"}) {
+    CAPTURE(engine);
+    CHECK(divides(engine, kv) == "KV heads");
+    CHECK(divides(engine, vision) == "vision heads");
+    CHECK(divides(engine, vocab) == "");  // padded to 64
+  }
+  CHECK(divides("mindie", vocab) == "tokens of the vocabulary");
+  CHECK(divides("sglang", experts) == "experts");
+  CHECK(divides("mindie", experts) == "experts");
+  CHECK(divides("vllm", experts) == "");  // its ranks may hold one more or less
 }
 
 TEST_CASE("vLLM's flags on one line or many mean one world, as a whole and as half of a group") {

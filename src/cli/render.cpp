@@ -58,6 +58,7 @@ std::string render(const Terminal& terminal,
   if (decision.verdict != fleet::Verdict::kFits || options.verbose) {
     page.lines(decision);
     page.counts(decision.report);
+    page.pages(decision.report);
   }
   page.remarks(decision);
   page.fixes(decision, fixes);

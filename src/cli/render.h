@@ -48,6 +48,9 @@ std::string render(const Terminal& terminal,
                    const Figures& figures,
                    const RenderOptions& options = {});
 
+/// What the report names beside what passed → its page in the documentation, "docs/reasons/free_memory.md".
+std::map<std::string, std::string> reason_pages(const fleet::Report& report);
+
 /// The sentence of one outcome in the language asked for; its English text when the reason is not known here.
 std::string sentence_of(const fleet::RuleResult& result, placement::Language language);
 

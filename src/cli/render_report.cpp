@@ -205,6 +205,13 @@ void Page::counts(const fleet::Report& report) {
   text_ += table.text("  ");
 }
 
+void Page::pages(const fleet::Report& report) {
+  const auto all = reason_pages(report);
+  if (all.empty() || !options_.verbose) return;
+  title("What the reasons mean", "各原因的说明");
+  for (const auto& [reason, page] : all) line(fmt::format("{}: {}", reason, page), 2);
+}
+
 void Page::remarks(const fleet::Decision& decision) {
   const auto& report = decision.report;
   if (!report.defaults.empty()) {
@@ -263,3 +270,18 @@ void Page::fix(const fleet::Fix& fix, std::size_t number) {
 }
 
 }  // namespace berth::cli::detail
+
+namespace berth::cli {
+
+std::map<std::string, std::string> reason_pages(const fleet::Report& report) {
+  std::map<std::string, std::string> out;
+  const auto add = [&](const fleet::RuleResult& result) {
+    if (!result.reason.empty()) out.emplace(result.reason, "docs/reasons/" + result.reason + ".md");
+  };
+  for (const auto& result : report.request) add(result);
+  for (const auto& line : report.lines)
+    for (const auto& result : line.results) add(result);
+  return out;
+}
+
+}  // namespace berth::cli

@@ -123,9 +123,10 @@ DESCRIBE(ServerSays, verdict, summary);
 struct DecisionAnswer {
   fleet::Decision decision;
   std::vector<fleet::Fix> fixes;
-  std::optional<ServerSays> server_says;  // of an offline check alone, when its verdict is another one
+  std::optional<ServerSays> server_says;       // of an offline check alone, when its verdict is another one
+  std::map<std::string, std::string> reasons;  // what the report names → its page in the documentation
 };
-DESCRIBE(DecisionAnswer, decision, fixes, server_says);
+DESCRIBE(DecisionAnswer, decision, fixes, server_says, reasons);
 
 /// Answer of GET /api/v1/decisions/{id} and of a deployment's decision: the decision is inside or is the whole.
 struct DecisionView {

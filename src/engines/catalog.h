@@ -125,10 +125,11 @@ struct TypeNeed {
   std::string capability_min;         // vendors whose capability is a number; empty: not asked for
   std::vector<std::string> variants;  // globs of the chips that have it; empty: any
   std::vector<std::string> versions;  // engine versions that this is about; empty: all
+  std::vector<std::string> unless;    // canonical flags under which it is not asked for: "--dtype=half"
   bool refused = false;               // no device of this vendor has it
   std::string source;
 };
-DESCRIBE(TypeNeed, type, vendor, capability_min, variants, versions, refused, source);
+DESCRIBE(TypeNeed, type, vendor, capability_min, variants, versions, unless, refused, source);
 
 /// A vendor that the engine is known not to run on here, which is more than a row that is missing.
 struct Unsupported {
@@ -151,6 +152,27 @@ struct DivideRule {
   std::string source;
 };
 DESCRIBE(DivideRule, what, pad, either_way, unless, source);
+
+/// Architectures that versions of the engine run, spelt as the model's files do.
+struct ArchitectureRow {
+  std::string since;               // the first of the versions read that has them
+  std::string until;               // the first of them that has them no longer; empty: none
+  std::vector<std::string> tasks;  // what they are served for; empty: Architectures::tasks
+  bool own_code = false;           // where their files bring code, it has to be trusted
+  std::vector<std::string> names;  // sorted: a decision looks them up
+};
+DESCRIBE(ArchitectureRow, since, until, tasks, own_code, names);
+
+/// What is known of the architectures that an engine runs (architectures.h). Nothing read: nobody knows.
+struct Architectures {
+  bool any = false;                // what it runs is not told by an architecture
+  std::vector<std::string> read;   // versions whose lists were read, oldest first
+  std::vector<std::string> tasks;  // of rows that name none
+  std::string trust_flag;          // the switch that lets a model's own code run; empty: it never does
+  std::string source;
+  std::vector<ArchitectureRow> rows;
+};
+DESCRIBE(Architectures, any, read, tasks, trust_flag, source, rows);
 
 /// Layouts that some versions of the engine do not have.
 struct VersionLimit {
@@ -212,11 +234,11 @@ struct Engine {
   std::string title;  // "llama.cpp"
   int order = 100;    // place in the catalog: lower first, then by id; files of a folder have no order of their own
   MemoryModel memory = MemoryModel::kParts;
-  std::vector<std::string> formats;        // "gguf", "safetensors"
-  std::vector<std::string> tasks;          // "generate", "embed", …
-  std::vector<std::string> architectures;  // empty: any
-  std::vector<std::string> layouts;        // names of placement/layouts this engine has
-  std::vector<std::string> versions;       // best first
+  std::vector<std::string> formats;   // "gguf", "safetensors"
+  std::vector<std::string> tasks;     // "generate", "embed", …
+  std::vector<std::string> layouts;   // names of placement/layouts this engine has
+  std::vector<std::string> versions;  // best first
+  Architectures architectures;
   WorldRules world;
   bool supported = true;         // false: known, said to be unsupported
   bool on_request = false;       // considered only where the request names it
@@ -235,9 +257,9 @@ DESCRIBE(Engine,
          memory,
          formats,
          tasks,
-         architectures,
          layouts,
          versions,
+         architectures,
          world,
          supported,
          on_request,

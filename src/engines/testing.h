@@ -74,6 +74,7 @@ inline Engine toy_engine() {
   e.tasks = {"generate", "embed"};
   e.layouts = {"cpu", "single_device"};
   e.versions = {"2.10", "2.9"};
+  e.architectures.any = true;
   SupportRow row;
   row.os = {"linux"};
   row.arch = {"amd64"};

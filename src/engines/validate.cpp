@@ -4,6 +4,7 @@
 #include <set>
 
 #include "engines/catalog.h"
+#include "engines/detail/check.h"
 #include "engines/detail/settings.h"
 #include "engines/flags.h"
 #include "engines/launch.h"
@@ -178,6 +179,7 @@ Result<void> check_type_need(const Engine& engine, std::size_t i) {
 
 // What is not a row: everything that says where its facts come from.
 Result<void> check_facts_of(const Engine& engine) {
+  TRY_VOID(check_architectures(engine));
   for (std::size_t i = 0; i < engine.type_needs.size(); ++i) TRY_VOID(check_type_need(engine, i));
   for (std::size_t i = 0; i < engine.unsupported.size(); ++i) {
     const Unsupported& no = engine.unsupported[i];

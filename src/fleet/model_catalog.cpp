@@ -138,6 +138,12 @@ ModelFacts facts_of(const CatalogModel& model, const CatalogVariant* variant) {
   if (variant == nullptr) return facts;
   facts.weight_bytes.reset();
   facts.quantization.reset();
+  if (!variant->facts.format.empty() && variant->facts.format != model.facts.format) {
+    // Each format has names of its own, and code beside the files of one is not beside those of another.
+    facts.architecture.clear();
+    facts.architectures.clear();
+    facts.custom_code.reset();
+  }
   for_each_member([&](std::string_view name, auto pointer) {
     // A task always says something; that of another file is the model's own.
     if (name != "task" && given(variant->facts.*pointer)) facts.*pointer = variant->facts.*pointer;

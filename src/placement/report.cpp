@@ -19,6 +19,14 @@ const RuleOutcome* request_level(const Search& search, std::size_t o, RuleId& ru
     rule = id;
     if (blocks(chain[index(id)])) return &chain[index(id)];
   }
+  // An architecture may be told of a version, and workers take different ones.
+  rule = RuleId::kArchitecture;
+  const auto& first = chain[index(rule)];
+  const auto says_it = [&](const WorkerEval* worker) {
+    const auto& outcome = worker->judgements[o]->chain->outcomes[index(rule)];
+    return outcome.outcome == first.outcome && outcome.reason == first.reason;
+  };
+  if (blocks(first) && std::all_of(search.workers().begin(), search.workers().end(), says_it)) return &first;
   return nullptr;
 }
 

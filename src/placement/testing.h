@@ -81,6 +81,7 @@ inline engines::Engine llama_engine() {
   e.tasks = {"generate", "embed"};
   e.layouts = {"cpu", "single_device", "several_devices", "partial_offload"};
   e.versions = {"100"};
+  e.architectures.any = true;
   e.rows = {row_for("cpu", "cpu"), row_for("nvidia", "cuda"), row_for("amd", "rocm")};
   e.recipe.programs = {"llama-server"};
   return e;
@@ -96,6 +97,7 @@ inline engines::Engine vllm_engine() {
   e.tasks = {"generate"};
   e.layouts = {"single_device", "tensor_parallel", "pipeline_parallel", "data_parallel", "over_workers"};
   e.versions = {"0.9"};
+  e.architectures.any = true;
   e.rows = {row_for("nvidia", "cuda")};
   e.rows.front().capability_min = "7.0";
   e.divides = {{.what = engines::Divided::kAttentionHeads, .unless = {}, .source = "made up"}};

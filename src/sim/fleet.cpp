@@ -24,6 +24,7 @@ engines::EngineCatalog sim_catalog() {
   e.id = "llama.cpp";
   e.title = "llama.cpp";
   e.formats = {"gguf"};
+  e.architectures.any = true;
   e.tasks = {"generate", "embed"};
   e.layouts = {"cpu", "single_device", "several_devices", "partial_offload"};
   e.versions = {"1"};

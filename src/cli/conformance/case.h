@@ -209,6 +209,7 @@ struct CaseFacts {
   std::optional<CaseAudioClaim> gpu_claim;
   std::optional<CaseAudioClaim> cpu_claim;
   std::vector<CaseSplit> gguf_estimates;
+  std::optional<Bytes> main_file_bytes;  // audio models: their weights are in one file
 };
 DESCRIBE(CaseFacts,
          weight_bytes,
@@ -235,7 +236,8 @@ DESCRIBE(CaseFacts,
          quantize,
          gpu_claim,
          cpu_claim,
-         gguf_estimates);
+         gguf_estimates,
+         main_file_bytes);
 
 /// Whether there is a build of the model's engine for a runtime, and of which version.
 struct CaseBackend {

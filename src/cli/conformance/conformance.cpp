@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/conformance/differences.h"
 #include "cli/conformance/judge.h"
 #include "cli/conformance/memory.h"
 #include "cli/exit_codes.h"
@@ -49,7 +50,8 @@ CaseLine run_file(const Judge& judge, const fs::path& path) {
           .passed = result.passed,
           .compared = result.compared,
           .differences = std::move(result.differences),
-          .left_out = std::move(result.left_out)};
+          .left_out = std::move(result.left_out),
+          .listed = {}};
 }
 
 }  // namespace
@@ -58,6 +60,9 @@ Result<Summary> run_conformance(const Options& options) {
   TRY(auto judge, Judge::embedded(options.policy == "gpustack" ? fleet::gpustack_policy() : fleet::Policy()));
   judge.strict = options.strict;
   TRY(const auto files, case_files(options.folder));
+  // What is listed is how berth's own policy differs.
+  const bool own = options.policy == "berth";
+  TRY(const auto differences, differences_for(own ? options.differences : "none", options.folder));
   Summary summary;
   for (const auto& path : files) {
     if (!options.only.empty() && !glob_match(options.only, path.stem().string())) {
@@ -70,18 +75,26 @@ Result<Summary> run_conformance(const Options& options) {
   if (summary.cases.empty())
     return fail(Code::kNotFound,
                 fmt::format("none of the {} cases is called like \"{}\"", files.size(), printable(options.only)));
+  apply(differences, summary.skipped == 0, summary);
   return summary;
 }
 
 std::string to_text(const Summary& summary) {
   std::string out;
   for (const auto& line : summary.cases) {
-    out += fmt::format("{}  {}", line.passed ? "PASS" : "FAIL", printable(line.id));
+    const bool listed = !line.listed.empty();
+    out += fmt::format("{}  {}{}",
+                       line.passed ? "PASS" : "FAIL",
+                       printable(line.id),
+                       listed ? ": differs (listed): " + printable(line.listed) : "");
     for (std::size_t i = 0; i < line.differences.size(); ++i)
       out += fmt::format("{}{}", i == 0 ? ": " : "; ", printable(line.differences[i]));
     out += "\n";
   }
-  return out + fmt::format("{} passed, {} failed, {} skipped\n", summary.passed, summary.failed, summary.skipped);
+  const std::string differ =
+      summary.listed > 0 ? fmt::format("; {} of those passed differ as listed", summary.listed) : "";
+  return out +
+         fmt::format("{} passed, {} failed, {} skipped{}\n", summary.passed, summary.failed, summary.skipped, differ);
 }
 
 }  // namespace conformance
@@ -116,6 +129,9 @@ int conformance_command(Context& context, const std::vector<std::string>& args) 
   a.option("--memory", memory.file, "Score the estimator on a memory-vectors/1 file instead");
   a.option("--gguf-dir", memory.gguf_dir, "Folder with MODEL.gguf for each model of --memory; headers will do");
   a.option("--only", options.only, "Glob over the names of the cases; the others are skipped");
+  a.option("--differences",
+           options.differences,
+           "File of cases whose recorded answer is wrong; none for none; else the one beside DIR or compiled in");
   a.choice("--policy", policy, {"berth", "gpustack"}, "Rules of the house");
   a.flag("--strict", options.strict, "With --policy gpustack: compare the order of the candidates as well");
   a.choice("-o,--output", output, {"text", "json", "yaml"}, "Form of the answer");

@@ -79,6 +79,7 @@ fleet::ModelFacts to_facts(const CaseFacts& f, const CaseModel& model) {
   if (f.quantization) out.quantization = f.quantization->quant_method;
   out.dtype = f.dtype;
   out.weight_bytes = f.weight_bytes;
+  if (!out.weight_bytes && f.main_file_bytes && f.main_file_bytes->value > 0) out.weight_bytes = f.main_file_bytes;
   // Adapters are loaded beside the model and stay.
   for (const auto bytes : f.lora_weight_bytes)
     if (out.weight_bytes) *out.weight_bytes += bytes;
@@ -135,7 +136,7 @@ std::optional<std::string> backend_of(const Case& c, const fleet::Policy& policy
 const std::vector<Named<std::vector<std::string>>>& switches() {
   static const std::vector<Named<std::vector<std::string>>> kSwitches = {
       {"GPUSTACK_SKIP_GPU_COUNT_CHECK", {"uneven_selection", "world_size_mismatch"}},
-      {"GPUSTACK_SKIP_MODEL_EVALUATION", {"unknown_architecture"}},
+      {"GPUSTACK_SKIP_MODEL_EVALUATION", {"unknown_architecture", "unsupported_architecture"}},
   };
   return kSwitches;
 }
@@ -214,6 +215,12 @@ bool tells_of_draft(const Case& c) {
                                              [](const CaseFiles& files) { return files.which == "draft"; });
 }
 
+/// Whether the catalog knows what this version runs, by itself or by its neighbours.
+bool is_read(const engines::Engine& engine, const std::string& version) {
+  const auto& read = engine.architectures.read;
+  return !read.empty() && engines::compare_versions(version, read.front()) >= 0;
+}
+
 Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& catalog, const fleet::Policy& policy) {
   const auto& model = model_of(c);
   TRY_VOID(refuse_what_is_not_understood(model, policy));
@@ -249,6 +256,10 @@ Result<fleet::Request> to_request(const Case& c, const engines::EngineCatalog& c
   out.settings.flags = model.backend_parameters;
   if (policy.estimates == "published") spell_as_engine(out.settings.flags);
   TRY_VOID(put_environment(model, policy, out));
+  // Nobody has read what a version of the users' own runs, and whoever names one vouches for it.
+  const auto* engine = out.restriction.engine ? catalog.find(*out.restriction.engine) : nullptr;
+  if (engine != nullptr && model.backend_version && !is_read(*engine, *model.backend_version))
+    out.accept.emplace_back("unknown_architecture");
   return engines::canonical(catalog, std::move(out), {.name = "", .operator_right = true});
 }
 
@@ -302,6 +313,28 @@ Result<std::string> device_ref(const std::string& gpu_id) {
   return fmt::format("{}/{}:{}", parts[0], parts[1], parts[2]);
 }
 
+namespace {
+
+/// The builds that the case tells of. A placement was recorded of a part that asks for no build: whoever names a
+/// version there that nobody knows has one.
+std::vector<CaseBackend> builds_of(const Case& c,
+                                   const std::optional<std::string>& id,
+                                   const engines::EngineCatalog& embedded) {
+  std::vector<CaseBackend> out = c.backend_catalog;
+  const auto* engine = id ? embedded.find(*id) : nullptr;
+  const auto& version = model_of(c).backend_version;
+  if (!out.empty() || engine == nullptr || !version || !is_recorded(c)) return out;
+  if (std::find(engine->versions.begin(), engine->versions.end(), *version) != engine->versions.end()) return out;
+  std::set<std::string> runtimes;
+  for (const auto& worker : c.fleet.workers)
+    for (const auto& gpu : worker.gpus) runtimes.insert(gpu.runtime);
+  for (const auto& runtime : runtimes)
+    out.push_back({.runtime = runtime, .backend_version = version, .supported = true});
+  return out;
+}
+
+}  // namespace
+
 Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded, fleet::Policy policy) {
   if (!c.model) return invalid("the case has no model");
   World world;
@@ -311,7 +344,7 @@ Result<World> to_world(const Case& c, const engines::EngineCatalog& embedded, fl
     engine = engine_id(*c.model->backend_requested);
   else if (const auto settled = settled_backend(c, world.policy))
     engine = engine_id(*settled);
-  TRY(world.catalog, catalog_of(c.backend_catalog, engine, embedded));
+  TRY(world.catalog, catalog_of(builds_of(c, engine, embedded), engine, embedded));
   TRY(world.request, to_request(c, world.catalog, world.policy));
   TRY(world.snapshot, to_snapshot(c, world.request, world.policy));
   return world;

@@ -132,6 +132,7 @@ std::set<std::string> not_carried(const Case& c) {
                                   "driver_version",
                                   "compute_capability"};
   if (!c.worker_files_ready) inputs.emplace("files");
+  if (!c.model_facts || !c.model_facts->architectures) inputs.emplace("architecture");
   return inputs;
 }
 

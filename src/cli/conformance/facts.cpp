@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "engines/architectures.h"
 #include "engines/world.h"
 
 namespace berth::cli::conformance {
@@ -144,7 +145,35 @@ bool capability_is_lower(const Facts& f) { return some_gpu_is_below(f, &CaseGpu:
 bool format_is_not_read(const Facts& f) {
   return f.engine != nullptr && f.world.request.facts && !lists(f.engine->formats, f.world.request.facts->format);
 }
-bool task_is_not_served(const Facts& f) { return f.engine != nullptr && !lists(f.engine->tasks, f.world.request.task); }
+bool task_is_not_served(const Facts& f) {
+  if (f.engine == nullptr) return false;
+  if (!lists(f.engine->tasks, f.world.request.task)) return true;
+  // By the engine, but not with this architecture.
+  if (!f.world.request.facts) return false;
+  const auto match = engines::match_architecture(*f.engine, *f.world.request.facts);
+  return !match.rows.empty() && std::none_of(match.rows.begin(), match.rows.end(), [&](const auto* row) {
+    return lists(engines::tasks_of(match, *row), f.world.request.task);
+  });
+}
+/// The newest list of the engine's architectures lacks it.
+bool architecture_is_not_run(const Facts& f) {
+  if (f.engine == nullptr || !f.c.model_facts || !f.c.model_facts->architectures) return false;
+  const auto& told = *f.c.model_facts->architectures;
+  const std::string name = f.arg("architecture");
+  return std::find(told.begin(), told.end(), name) != told.end() &&
+         std::none_of(f.engine->architectures.rows.begin(), f.engine->architectures.rows.end(), [&](const auto& row) {
+           return row.until.empty() && std::find(row.names.begin(), row.names.end(), name) != row.names.end();
+         });
+}
+
+bool code_is_not_trusted(const Facts& f) {
+  const auto& flags = model_of(f.c).backend_parameters;
+  return f.c.model_facts && f.c.model_facts->needs_custom_code.value_or(false) &&
+         std::none_of(flags.begin(), flags.end(), [](const std::string& flag) {
+           return flag.find("trust-remote-code") != std::string::npos;
+         });
+}
+
 bool engine_is_unsupported(const Facts& f) { return f.engine != nullptr && !f.engine->supported; }
 
 bool heads_do_not_divide(const Facts& f) {
@@ -258,6 +287,8 @@ constexpr std::array kChecks = {
     Check{"engine_unsupported", engine_is_unsupported, false},
     Check{"task_unsupported", task_is_not_served, false},
     Check{"format_unsupported", format_is_not_read, false},
+    Check{"unsupported_architecture", architecture_is_not_run, false},
+    Check{"custom_code_not_trusted", code_is_not_trusted, false},
     Check{"engine_os", no_build_for_os},
     Check{"engine_vendor", no_build_for_vendor},
     Check{"needs_device", has_no_device_but_needs_one},

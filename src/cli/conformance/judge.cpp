@@ -9,9 +9,11 @@
 #include "cli/conformance/compare.h"
 #include "cli/conformance/kind_facts.h"
 #include "cli/conformance/kind_score.h"
+#include "cli/conformance/known_model.h"
 #include "placement/decide.h"
 #include "wire/catalog.h"
 #include "wire/json.h"
+#include "wire/model_catalog.h"
 
 namespace berth::cli::conformance {
 namespace {
@@ -85,6 +87,7 @@ Result<Judge> Judge::embedded(fleet::Policy policy) {
   Judge judge;
   judge.policy = std::move(policy);
   TRY(judge.catalog, wire::embedded_catalog());
+  TRY(judge.models, wire::embedded_models());
   TRY(judge.reasons, read_reason_map(embedded_reasons()));
   return judge;
 }
@@ -105,7 +108,7 @@ CaseResult Judge::run(const Case& as_written) const {
       std::find_if(kDecided.begin(), kDecided.end(), [&](const auto& kind) { return kind.first == as_written.kind; });
   if (known == kDecided.end())
     return failed_case(as_written.id, fmt::format("kind \"{}\" is not run yet", printable(as_written.kind)));
-  Case c = normalised(as_written);
+  Case c = with_known_model(normalised(as_written), models);
   if (c.kind == kKindCount || c.kind == kKindEvaluate) {
     auto roomy = with_room(std::move(c));
     if (!roomy) return failed_case(as_written.id, fmt::format("not understood: {}", roomy.error().message));

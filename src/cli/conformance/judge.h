@@ -10,12 +10,14 @@
 #include "cli/conformance/findings.h"
 #include "cli/conformance/reasons.h"
 #include "fleet/decision.h"
+#include "fleet/model_catalog.h"
 
 namespace berth::cli::conformance {
 
 /// What is the same for all cases.
 struct Judge {
   engines::EngineCatalog catalog;  // the embedded one
+  fleet::ModelCatalog models;      // likewise
   ReasonMap reasons;
   fleet::Policy policy;  // rules of the house
   bool strict = false;   // the order of candidates, too

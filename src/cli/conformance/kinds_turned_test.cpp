@@ -161,7 +161,7 @@ std::vector<TurnedEvaluation> turned_evaluations(const Case& original) {
     out.push_back({std::move(what), roomy, std::move(code)});
     change(out.back().c);
   };
-  turn("a task that it does not serve", "", [](Case& c) { c.model->categories = {"speech_to_text"}; });
+  turn("a task that it does not serve", "", [](Case& c) { c.model->categories = {"text_to_speech"}; });
   turn("an engine for other files", "", [](Case& c) {
     c.model->backend_requested = c.model->backend_resolved = "llama-box";
     c.model->backend_parameters.clear();

@@ -19,6 +19,7 @@ class Page {
   void holders(const fleet::Decision& decision);
   void lines(const fleet::Decision& decision);
   void counts(const fleet::Report& report);
+  void pages(const fleet::Report& report);
   void remarks(const fleet::Decision& decision);
   void fixes(const fleet::Decision& decision, const std::optional<std::vector<fleet::Fix>>& fixes);
 

@@ -113,7 +113,10 @@ void add_options(Context& context) {
   std::sort(context.options.begin(), context.options.end(), [](const Option& a, const Option& b) {
     return a.order < b.order;
   });
-  for (auto& option : context.options) option.estimates = std::make_unique<Estimates>(context.request, option.settings);
+  for (auto& option : context.options) {
+    option.estimates = std::make_unique<Estimates>(context.request, option.settings);
+    option.architecture = std::make_unique<ArchitectureAnswers>(*option.engine, context.request);
+  }
 }
 
 void resolve_selection(Context& context) {
@@ -188,6 +191,17 @@ std::optional<std::uint32_t> Sizes::world() const {
   if (ranks) return ranks;
   if (!tensor && !pipeline && !data) return std::nullopt;
   return tensor.value_or(1) * pipeline.value_or(1) * data.value_or(1);
+}
+
+ArchitectureAnswers::ArchitectureAnswers(const Engine& engine, const Request& request) {
+  match_.list = &engine.architectures;
+  if (request.facts) match_ = engines::match_architecture(engine, *request.facts);
+}
+
+engines::Runs ArchitectureAnswers::runs(const std::string& version) {
+  for (const auto& [asked, answer] : known_)
+    if (asked == version) return answer;
+  return known_.emplace_back(version, engines::runs(match_, version)).second;
 }
 
 Estimates::Estimates(const Request& request, const Settings& settings) : request_(request), settings_(settings) {}

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "engines/architectures.h"
 #include "engines/catalog.h"
 #include "estimate/estimate.h"
 #include "estimate/published.h"
@@ -150,6 +151,21 @@ class Estimates {
   std::string error_;
 };
 
+/// What an engine's versions make of the model's architecture; each is asked once.
+class ArchitectureAnswers {
+ public:
+  ArchitectureAnswers(const Engine& engine, const Request& request);
+
+  engines::Runs runs(const std::string& version);
+  /// Not known to fail.
+  bool may_run(const std::string& version) { return runs(version) != engines::Runs::kNo; }
+  [[nodiscard]] const engines::ArchitectureMatch& match() const { return match_; }
+
+ private:
+  engines::ArchitectureMatch match_;
+  std::vector<std::pair<std::string, engines::Runs>> known_;
+};
+
 /// Whether a replica of an engine may lie on several workers, and whether each must then hold as many ranks.
 enum class OverWorkers { kNo, kEvenly, kFreely };
 
@@ -170,6 +186,7 @@ struct Option {
   std::optional<estimate::PublishedNeed> published;
   std::string published_error;
   std::map<std::string, double> shares;
+  std::unique_ptr<ArchitectureAnswers> architecture;
 };
 
 /// What an option claims where candidates are listed. Only options of which it is known get that far.

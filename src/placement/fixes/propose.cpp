@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <set>
 #include <tuple>
 
 #include "base/assert.h"
@@ -201,7 +202,9 @@ void propose_replicas_and_accept(const Request& r, const Decision& d, std::vecto
                                    "driver_unknown",
                                    "driver_too_old",
                                    "capability_unknown"}) {
-    bool seen = false;
+    bool seen = std::any_of(d.report.request.begin(), d.report.request.end(), [&](const fleet::RuleResult& result) {
+      return result.reason == reason;
+    });
     for (const auto& line : d.report.lines)
       for (const auto& result : line.results) seen = seen || result.reason == reason;
     if (!seen || std::find(r.accept.begin(), r.accept.end(), reason) != r.accept.end()) continue;
@@ -210,6 +213,22 @@ void propose_replicas_and_accept(const Request& r, const Decision& d, std::vecto
       return q;
     }));
   }
+}
+
+// The kind of an acceptance: whoever applies it lets code of the model's run.
+void propose_trust(const Request& r, const EngineCatalog& catalog, const Decision& d, std::vector<Edit>& out) {
+  if (!rejected(d, "architecture")) return;
+  std::set<std::string> flags;
+  for (const auto& engine : catalog.engines())
+    if (r.restriction.engine == engine.id && !engine.architectures.trust_flag.empty())
+      flags.insert(engine.architectures.trust_flag);
+  for (const auto& flag : flags)
+    out.push_back(edit({"accept", "settings.flags", "", flag, fmt::format("trust the model's own code ({})", flag)},
+                       2,
+                       [flag](Question q) {
+                         q.request.settings.flags.push_back(flag);
+                         return q;
+                       }));
 }
 
 Question with_worker(Question q, const std::string& id, const std::function<void(fleet::Worker&)>& change) {
@@ -255,7 +274,7 @@ void propose_workers(const FleetSnapshot& snapshot, std::vector<Edit>& out) {
 std::vector<Edit> propose(const FleetSnapshot& snapshot,
                           const Request& r,
                           const Policy& policy,
-                          const EngineCatalog&,
+                          const EngineCatalog& catalog,
                           const Decision& decision) {
   std::vector<Edit> out;
   propose_selection(r, out);
@@ -264,6 +283,7 @@ std::vector<Edit> propose(const FleetSnapshot& snapshot,
   propose_memory(r, policy, decision, out);
   propose_variants(r, out);
   propose_replicas_and_accept(r, decision, out);
+  propose_trust(r, catalog, decision, out);
   propose_workers(snapshot, out);
   std::sort(out.begin(), out.end(), [](const Edit& a, const Edit& b) {
     return std::tie(a.cost, a.amount, a.change.field, a.change.to) <

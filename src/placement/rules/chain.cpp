@@ -55,16 +55,22 @@ StaticChain static_chain(const StaticInput& input) {
 namespace {
 
 /// The versions worth trying: the first of each row for this vendor, in the rows' order, which is best first. A row
-/// that passes does so for each of its versions, so the others could only say the same. No row: the first version, for
-/// the sentence.
+/// that passes does so for each of its versions, so the others could only say the same, but of the model's
+/// architecture: the first version that may run it is tried, too. No row: the first version, for the sentence.
 Few<const std::string*> candidates(const Option& option, const DeviceType& type) {
   Few<const std::string*> out;
+  const auto add = [&](const std::string* version) {
+    if (std::none_of(out.begin(), out.end(), [&](const auto* known) { return *known == *version; }))
+      out.push_back(version);
+  };
   for (const auto& row : option.engine->rows) {
     if (option.versions.size() < 2) break;
     if (!row_admits(row, type)) continue;
-    const std::string* version = row.versions.empty() ? &option.versions.front() : &row.versions.front();
-    if (std::none_of(out.begin(), out.end(), [&](const auto* known) { return *known == *version; }))
-      out.push_back(version);
+    const auto& versions = row.versions.empty() ? option.versions : row.versions;
+    add(&versions.front());
+    const auto runs = std::find_if(
+        versions.begin(), versions.end(), [&](const auto& version) { return option.architecture->may_run(version); });
+    if (runs != versions.end()) add(&*runs);
   }
   if (out.empty()) out.push_back(&option.versions.front());
   return out;

@@ -1,5 +1,6 @@
 #include "placement/rules/device_rules.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "engines/flags.h"
@@ -80,6 +81,11 @@ RuleOutcome type_needs(const StaticInput& in, const fleet::Device& device) {
     const bool applies = need.vendor == in.type.vendor && holds(need.versions, in.version) &&
                          (facts.quantization == need.type || facts.dtype == need.type);
     if (!applies) continue;
+    const auto& flags = in.option.settings.flags;
+    const bool off = std::any_of(need.unless.begin(), need.unless.end(), [&](const std::string& flag) {
+      return std::find(flags.begin(), flags.end(), flag) != flags.end();
+    });
+    if (off) continue;
     auto outcome = type_need(in, device, need);
     if (outcome.outcome == Outcome::kReject) return outcome;
     if (untold.outcome == Outcome::kPass) untold = std::move(outcome);

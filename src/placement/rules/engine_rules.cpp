@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "engines/flags.h"
+#include "placement/rules/architecture.h"
 #include "placement/rules/device_rules.h"
 #include "placement/rules/rows.h"
 
@@ -36,7 +37,9 @@ RuleOutcome request_rule(const StaticInput& in, RowState&) {
   const Engine& engine = *in.option.engine;
   if (!engine.supported) return RuleOutcome::reject(Reason::kEngineUnsupported, {{"engine", engine.title}});
   if (!holds(engine.tasks, in.context.request.task))
-    return RuleOutcome::reject(Reason::kTaskUnsupported, {{"engine", engine.title}, {"task", in.context.request.task}});
+    return RuleOutcome::reject(
+        Reason::kTaskUnsupported,
+        {{"engine", engine.title}, {"task", in.context.request.task}, {"with", ""}, {"with_zh", ""}});
   if (const auto unknown = engines::unknown_flags(engine, in.context.request.settings.flags); !unknown.empty())
     return RuleOutcome::warn(Reason::kFlagUnknown, {{"engine", engine.title}, {"flags", join(unknown, ", ")}});
   return RuleOutcome::pass();
@@ -51,12 +54,7 @@ RuleOutcome format_rule(const StaticInput& in, RowState&) {
     return RuleOutcome::reject(
         Reason::kFormatUnsupported,
         {{"engine", engine.title}, {"needs", join(engine.formats, " or ")}, {"has", facts->format}});
-  if (engine.architectures.empty() || facts->architecture.empty()) return RuleOutcome::pass();
-  bool known = holds(engine.architectures, facts->architecture);
-  for (const auto& a : facts->architectures) known = known || holds(engine.architectures, a);
-  if (known) return RuleOutcome::pass();
-  return RuleOutcome::unknown(Reason::kUnknownArchitecture,
-                              {{"engine", engine.title}, {"architecture", facts->architecture}});
+  return RuleOutcome::pass();
 }
 
 template <class Says>
@@ -251,6 +249,7 @@ RuleOutcome health(const StaticInput& in, RowState&) {
 constexpr std::array kStaticRules = {
     StaticRuleRow{RuleId::kRequest, request_rule},
     StaticRuleRow{RuleId::kFormat, format_rule},
+    StaticRuleRow{RuleId::kArchitecture, architecture},
     StaticRuleRow{RuleId::kEngineOs, engine_os},
     StaticRuleRow{RuleId::kEngineVendor, engine_vendor},
     StaticRuleRow{RuleId::kEngineArch, engine_arch},

@@ -25,6 +25,7 @@ enum class RuleId : std::uint8_t {
   kLabels,
   kSelection,
   kFormat,
+  kArchitecture,
   kEngineOs,
   kEngineVendor,
   kEngineArch,
@@ -38,7 +39,7 @@ enum class RuleId : std::uint8_t {
   kRam,
   kDisk,
 };
-constexpr std::size_t kRuleCount = 18;
+constexpr std::size_t kRuleCount = 19;
 constexpr std::size_t index(RuleId id) { return static_cast<std::size_t>(id); }
 
 /// Everything a rule can say. One sentence template each, in English and Chinese (reasons.cpp).
@@ -49,6 +50,8 @@ enum class Reason : std::uint8_t {
   kTaskUnsupported,
   kFlagUnknown,
   kUnknownArchitecture,
+  kUnsupportedArchitecture,
+  kCustomCodeNotTrusted,
   kWorkerNotReady,
   kCordoned,
   kLabelMismatch,
@@ -138,6 +141,10 @@ std::string_view reason_name(Reason reason);
 bool acceptable(Reason reason);
 /// The names of those, in the order of the table: what `accept` may hold.
 std::vector<std::string> acceptable_reasons();
+/// All names, in the order of the table: each has a page in docs/reasons.
+std::vector<std::string> reason_names();
+/// The English sentence of that reason before its {placeholders} are filled in; empty for an unknown name.
+std::string_view reason_template(std::string_view name);
 /// The sentence of an outcome; empty on a bare pass.
 std::string sentence(const RuleOutcome& outcome, Language language = Language::kEnglish);
 /// The public form with names and text.
