@@ -1,6 +1,8 @@
 #include <atomic>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <map>
+#include <memory>
 #include <thread>
 
 #include "gateway/testing.h"
@@ -19,8 +21,13 @@ const std::string kDone = "data: [DONE]\n\n";
 /// A worker that dials in: its connections come out of a listener on `server_loop`, which offers them to the pool.
 class DialIn {
  public:
-  DialIn(net::Loop& server_loop, net::Loop& worker_loop, DataPool& pool, FakeEngine::Behaviour behaviour)
+  DialIn(net::Loop& server_loop,
+         net::Loop& worker_loop,
+         DataPool& pool,
+         FakeEngine::Behaviour behaviour,
+         std::string worker = "w-1")
       : pool_(pool),
+        worker_(std::move(worker)),
         engine(worker_loop, std::move(behaviour)),
         worker_tasks(worker_loop.executor()),
         accept_tasks(server_loop.executor()) {
@@ -50,7 +57,7 @@ class DialIn {
     for (;;) {
       auto stream = co_await listener_.accept();
       if (!stream) co_return;
-      pool_.offer("w-1", std::move(*stream));
+      pool_.offer(worker_, std::move(*stream));
     }
   }
   net::awaitable<void> serve() {
@@ -62,6 +69,7 @@ class DialIn {
   }
 
   DataPool& pool_;
+  std::string worker_;
   net::Listener listener_;
 
  public:
@@ -167,8 +175,100 @@ TEST_CASE("who waits for a worker that leaves is told at once") {
   at = &world;
   route_to_worker(world);
   const net::Response response = world.ask("POST", kChatPath, R"({"model":"m"})");
-  CHECK(response.status == 502);
+  CHECK(response.status == 503);
+  CHECK(response.headers.get("retry-after") == "5");
   CHECK(response.body.find("worker w-1 left") != std::string::npos);
+}
+
+namespace {
+
+/// What a worker's relay answers in the place of an engine.
+FakeEngine::Behaviour refuses(int status, std::string mark) {
+  return [status, mark](FakeEngine&, net::Exchange& exchange) -> net::awaitable<void> {
+    return [](net::Exchange& at, int code, std::string value) -> net::awaitable<void> {
+      net::Response response = net::make_response(code, "application/json", R"({"error":{"message":"not here"}})");
+      response.headers.set("Berth-Refused", value);
+      (void)(co_await at.respond(std::move(response))).has_value();
+    }(exchange, status, mark);
+  };
+}
+
+/// Three workers with an instance each.
+struct Three {
+  explicit Three(std::vector<FakeEngine::Behaviour> behaviours, Options options = {})
+      : world(options, [this](const std::string& id, std::uint32_t) { workers.at(id)->dial(); }) {
+    RouteEntry entry;
+    for (FakeEngine::Behaviour& behaviour : behaviours) {
+      const std::string id = fmt::format("w-{}", workers.size());
+      workers[id] = std::make_unique<DialIn>(world.loop, world.loop, world.data, std::move(behaviour), id);
+      entry.ready.push_back({.instance = "i-" + id, .deployment = "d", .worker = id, .route = "m"});
+    }
+    world.table.routes["m"] = std::move(entry);
+    world.publish();
+  }
+  ~Three() {
+    for (auto& [id, worker] : workers) {
+      world.run(worker->stop_accepting());
+      world.run(worker->stop_worker());
+    }
+  }
+  Three(const Three&) = delete;
+  Three& operator=(const Three&) = delete;
+
+  [[nodiscard]] std::size_t asked(const std::string& id) { return workers.at(id)->engine.bodies.size(); }
+
+  std::map<std::string, std::unique_ptr<DialIn>> workers;
+  World world;
+};
+
+}  // namespace
+
+TEST_CASE("what a worker's relay refuses before any work goes to the next instance, and that worker rests") {
+  Three three({refuses(404, "untouched"), refuses(502, "untouched"), answers(200, kAnswer)});
+  for (int i = 0; i < 6; ++i) CHECK(three.world.ask("POST", kChatPath, R"({"model":"m"})").status == 200);
+  CHECK(three.asked("w-0") == 1);
+  CHECK(three.asked("w-1") == 1);
+  CHECK(three.asked("w-2") == 6);
+  CHECK(three.world.data.idle("w-0") == 1);  // the refusal ended in order
+  CHECK(three.world.gateway.metrics().ejections.load() == 2);
+  CHECK(three.world.gateway.metrics().retries.load() == 2);
+}
+
+TEST_CASE("a stream that its worker refuses after the first pings goes on at another instance") {
+  Options options;
+  options.ping_every = net::Millis(5);
+  const FakeEngine::Behaviour late = [](FakeEngine& engine, net::Exchange& exchange) -> net::awaitable<void> {
+    return [](FakeEngine& of, net::Exchange& at) -> net::awaitable<void> {
+      (void)(co_await net::sleep_for(net::Millis(30))).has_value();
+      const FakeEngine::Behaviour refusal = refuses(502, "unanswered");
+      co_await refusal(of, at);
+    }(engine, exchange);
+  };
+  Three three({late, streams({kEvent, kDone})}, options);
+  const net::Response response = three.world.ask("POST", kChatPath, R"({"model":"m","stream":true})");
+  CHECK(response.body.starts_with(": ping\n\n"));
+  CHECK(response.body.ends_with(kEvent + kDone));
+}
+
+TEST_CASE("when every worker's relay refuses, the client is told what to do") {
+  Three three({refuses(404, "untouched"), refuses(502, "untouched")});
+  const net::Response response = three.world.ask("POST", kChatPath, R"({"model":"m"})");
+  INFO(response.body);
+  CHECK(response.status == 503);
+  CHECK(response.headers.get("retry-after") == "5");
+  CHECK_FALSE(response.headers.get("berth-refused").has_value());
+  CHECK(response.body.find("the model 'm' takes no request now: 2 instances were asked") != std::string::npos);
+  CHECK(response.body.find("worker w-1: not here") != std::string::npos);
+  CHECK(response.body.find("berth get instances") != std::string::npos);
+  CHECK(three.world.ledger.rows().empty());
+}
+
+TEST_CASE("a request that engines went away with is tried on one other only") {
+  Three three({refuses(502, "unanswered"), refuses(502, "unanswered"), refuses(502, "a word of tomorrow")});
+  const net::Response response = three.world.ask("POST", kChatPath, R"({"model":"m"})");
+  CHECK(response.status == 502);
+  CHECK(response.body.find("instance i-w-1 of model 'm' failed before it answered: not here") != std::string::npos);
+  CHECK(three.asked("w-2") == 0);
 }
 
 TEST_CASE("a connection accepted on another loop is used there, also for cancellation") {
