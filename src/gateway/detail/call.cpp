@@ -29,8 +29,8 @@ ApiError body_error(const Error& error) {
   }
 }
 
-ApiError failure(const Error& error, const Target& target) {
-  const bool late = error.code == Code::kTimeout;
+ApiError failure(const Error& error, const Target& target, bool worker_lost = false) {
+  const bool late = error.code == Code::kTimeout || worker_lost;
   return {.status = late ? 504 : 502,
           .message = fmt::format("instance {} of model '{}' {}: {}",
                                  target.instance,
@@ -142,20 +142,24 @@ net::awaitable<void> Call::forward(const RouteEntry& entry) {
   std::optional<Refused> last;
   Target at;
   bool begun = false;
-  while (asked.size() < kInstancesAskedMax) {
+  std::size_t count = 0;
+  while (count < kInstancesAskedMax) {
     auto lease = state_.balancer.pick(entry.ready, asked, std::chrono::steady_clock::now());
     if (!lease) break;
     at = lease->target();
+    ++count;
     asked.push_back(at.instance);
     if (last) state_.metrics.retries.fetch_add(1, std::memory_order_relaxed);
     last = co_await attempt(at);
     if (!last) co_return;
     if (!last->untouched && std::exchange(begun, true)) break;
+    for (const Target& other : entry.ready)
+      if (last->worker_lost && other.worker == at.worker) asked.push_back(other.instance);
   }
   ASSERT(last);  // something was ready
   if (!last) co_return;
   aborted_ = forwarded_;
-  if (last->untouched) co_return co_await answer_error(all_refused(fields_.model, asked.size(), at, last->why));
+  if (last->untouched) co_return co_await answer_error(all_refused(fields_.model, count, at, last->why));
   co_await answer_error(std::move(last->error));
 }
 
@@ -180,7 +184,8 @@ net::awaitable<std::optional<Call::Refused>> Call::attempt(const Target& target)
     refused = co_await read_refusal(upstream, **head, target);
   } else {
     const Error& error = head.error();
-    refused = {.error = failure(error, target), .why = error.message};
+    refused = {.error = failure(error, target, upstream.worker_lost()), .why = error.message};
+    refused.worker_lost = upstream.worker_lost();
     // A connection that did not come in time cost the client its wait: as dear as an engine that had begun.
     refused.untouched = !opened && error.code != Code::kTimeout;
     others_may = !opened || (error.code == Code::kUnavailable && upstream.unanswered());
@@ -194,7 +199,7 @@ net::awaitable<std::optional<Call::Refused>> Call::attempt(const Target& target)
              log::kv("route", target.route),
              log::kv("request_id", given_.request_id),
              log::kv("error", refused.why)});
-  if (!opened || refused.untouched) {
+  if (!opened || refused.untouched || refused.worker_lost) {
     state_.balancer.eject(target, std::chrono::steady_clock::now() + state_.options.eject_for);
     state_.metrics.ejections.fetch_add(1, std::memory_order_relaxed);
   }
@@ -260,7 +265,8 @@ net::awaitable<void> Call::relay_whole(Upstream& upstream, int status, std::stri
   if (!body) {
     aborted_ = true;
     if (exchange_.client_gone() || body.error().code == Code::kCancelled) co_return;
-    ApiError broken{.status = body.error().code == Code::kTimeout ? 504 : 502, .code = "engine_error"};
+    const bool late = body.error().code == Code::kTimeout || upstream.worker_lost();
+    ApiError broken{.status = late ? 504 : 502, .code = "engine_error"};
     broken.message = "the engine broke its answer off: " + body.error().message;
     co_return co_await answer_error(std::move(broken));
   }

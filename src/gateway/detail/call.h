@@ -61,7 +61,8 @@ class Call {
   struct Refused {
     ApiError error;  // for the client, unless another instance takes it
     std::string why;
-    bool untouched = true;  // no engine saw the request
+    bool untouched = true;     // no engine saw the request
+    bool worker_lost = false;  // none of its instances is reached
   };
 
   net::awaitable<void> forward(const RouteEntry& entry);
