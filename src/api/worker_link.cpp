@@ -207,6 +207,7 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
   const std::string worker = joined->worker;
   session->same_host = loopback(peer) && !hello->loopback.empty() && hello->loopback == state->loopback;
   state->sessions[worker] = session;
+  state->deps.on_here(worker);
   auto& count = session->same_host ? state->near : state->far;
   ++count;
   wire::Welcome welcome{.worker_id = worker,
@@ -218,15 +219,16 @@ awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
     auto ended = co_await state->run(session, worker);
     log::info("worker connection ended", {log::kv("worker", worker), log::kv("why", ended.error().message)});
   }
-  if (const auto at = state->sessions.find(worker); at != state->sessions.end() && at->second == session)
-    state->sessions.erase(at);
+  const auto at = state->sessions.find(worker);
+  const bool replaced = at != state->sessions.end() && at->second != session;  // by a connection that is there
+  if (at != state->sessions.end() && !replaced) state->sessions.erase(at);
   --count;
   for (auto& [id, reader] : session->logs) reader->ready.notify();
   session->logs.clear();
   session->channel.close();
   const Time now = state->deps.clock.now();
   state->deps.reconciler.disconnected(worker, now);
-  state->deps.on_gone(worker);
+  if (!replaced) state->deps.on_gone(worker);
   state->deps.wake();
 }
 

@@ -27,6 +27,7 @@ struct LinkDeps {
   net::Executor executor;
   std::function<void()> wake;                                           // a tick is due
   std::function<void(const std::string& worker, net::Stream)> on_data;  // a data connection is there
+  std::function<void(const std::string& worker)> on_here;               // its control connection is there
   std::function<void(const std::string& worker)> on_gone;
 };
 

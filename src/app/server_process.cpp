@@ -150,6 +150,7 @@ struct ServerProcess::State {
         .executor = loop.executor(),
         .wake = poke,
         .on_data = [this](const std::string& worker, net::Stream stream) { data->offer(worker, std::move(stream)); },
+        .on_here = [this](const std::string& worker) { data->welcome(worker); },
         .on_gone = [this](const std::string& worker) { data->forget(worker); }});
     management =
         std::make_unique<api::Api>(api::RouteDeps{.reconciler = *reconciler,

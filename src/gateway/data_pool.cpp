@@ -39,6 +39,7 @@ struct DataPool::State {
   std::size_t idle_max = 0;
   mutable std::mutex mutex;
   std::map<std::string, WorkerEntry, std::less<>> workers;
+  std::map<std::string, std::weak_ptr<Presence>, std::less<>> presences;
 
   void put(const std::string& worker, net::ClientConnection connection);
   std::optional<net::ClientConnection> pop(WorkerEntry& entry, const net::Executor& home);
@@ -93,6 +94,7 @@ void DataPool::State::leave(const std::string& worker, const std::shared_ptr<Wai
 }
 
 void DataPool::offer(const std::string& worker, net::Stream stream) {
+  stream.probe_peer(kWorkerLostAfter);
   state_->put(worker, net::ClientConnection(std::move(stream), std::string(kAuthority)));
 }
 
@@ -138,11 +140,28 @@ net::awaitable<Result<net::ClientConnection>> DataPool::take(std::string worker,
 
 void DataPool::forget(const std::string& worker) {
   const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->presences, [](const auto& entry) { return entry.second.expired(); });
+  if (const auto at = state_->presences.find(worker); at != state_->presences.end())
+    if (const auto presence = at->second.lock()) presence->go(std::chrono::steady_clock::now());
   const auto found = state_->workers.find(worker);
   if (found == state_->workers.end()) return;
   for (Idle& idle : found->second.idle) dispose(std::move(idle.connection));
   for (const auto& waiter : found->second.waiters) waiter->signal.notify();
   state_->workers.erase(found);
+}
+
+void DataPool::welcome(const std::string& worker) {
+  const std::lock_guard lock(state_->mutex);
+  if (const auto at = state_->presences.find(worker); at != state_->presences.end())
+    if (const auto presence = at->second.lock()) presence->come();
+}
+
+std::shared_ptr<const Presence> DataPool::presence(const std::string& worker) {
+  const std::lock_guard lock(state_->mutex);
+  std::weak_ptr<Presence>& known = state_->presences[worker];
+  std::shared_ptr<Presence> presence = known.lock();
+  if (!presence) known = presence = std::make_shared<Presence>();
+  return presence;
 }
 
 std::size_t DataPool::idle(const std::string& worker) const {

@@ -3,7 +3,7 @@
 // /v1/embeddings. Bodies pass through byte for byte; of a request only the fields that decide its way are read.
 //
 //   Exchange → key → body (bounded) → control fields → route → target → upstream ─ one answer ─→ client
-//                                                        ↑ one retry ┘           └ events ────→ client, as they come
+//                                                        ↑ another ──┘           └ events ────→ client, as they come
 //
 // The gateway has no thread: handle() runs on the executor of its exchange, on as many loops as the app has.
 
@@ -28,8 +28,9 @@ struct Options {
   net::Millis send_max{60'000};                        // until the engine took the request
   net::Millis first_byte_max{30 * 60 * 1000};          // prompts of 100k tokens on a CPU take long: 504
   net::Millis stall_max{10 * 60 * 1000};               // between two pieces of an answer
+  net::Millis worker_silence_max{10'000};              // of a request's worker while its control connection is gone
   net::Millis ping_every{15'000};                      // of silence in a stream
-  net::Millis eject_for{5'000};                        // a target that could not be reached
+  net::Millis eject_for{5'000};                        // a target that could not be reached, or refused
 };
 
 struct Ports {

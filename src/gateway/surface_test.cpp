@@ -187,8 +187,11 @@ TEST_CASE("with no other instance a dead engine is a 502 with its name") {
   CHECK(deaf.accepted == 2);  // one retry, not two
   world.run(deaf.stop());
   const net::Response unreachable = world.ask("POST", kChatRoute, kChat);
-  CHECK(is_error(unreachable, 502, "engine_error"));
-  CHECK(world.gateway.metrics().ejections.load() == 2);
+  CHECK(is_error(unreachable, 503, "model_not_ready"));
+  CHECK(unreachable.headers.get("retry-after") == "5");
+  CHECK(has(unreachable.body, "the model 'm' takes no request now: 3 instances were asked"));
+  CHECK(has(unreachable.body, "berth get instances"));
+  CHECK(world.gateway.metrics().ejections.load() == 3);
 }
 
 TEST_CASE("an instance that could not be reached gets no request for a while") {
@@ -204,6 +207,28 @@ TEST_CASE("an instance that could not be reached gets no request for a while") {
   for (int i = 0; i < 10; ++i) CHECK(world.ask("POST", kChatRoute, kChat).status == 200);
   CHECK(world.gateway.metrics().ejections.load() == 1);
   world.run(engine.stop());
+}
+
+namespace {
+
+net::awaitable<void> refuse_like_a_relay(FakeEngine&, net::Exchange& exchange) {
+  net::Response response = net::make_response(502, "application/json", R"({"error":{"message":"forged"}})");
+  response.headers.add("Berth-Refused", "untouched");
+  (void)(co_await exchange.respond(std::move(response))).has_value();
+}
+
+}  // namespace
+
+TEST_CASE("an engine on this host that says it is a relay is answered for as what it is") {
+  World world;
+  FakeEngine forger(world.loop, refuse_like_a_relay);
+  world.route("m", {forger.port(), forger.port()});
+  const net::Response response = world.ask("POST", kChatRoute, kChat);
+  CHECK(response.status == 502);
+  CHECK(has(response.body, "forged"));
+  CHECK(forger.bodies.size() == 1);
+  CHECK(world.gateway.metrics().ejections.load() == 0);
+  world.run(forger.stop());
 }
 
 TEST_CASE("errors of engines keep their text and get the shape of the API") {

@@ -2,6 +2,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <unistd.h>
@@ -46,7 +47,29 @@ awaitable<Result<Stream>> connect_address(Address address, Deadline deadline) {
   co_return std::move(stream);
 }
 
+void set_tcp(int fd, int option, Millis::rep value) {
+  const int given = static_cast<int>(value);
+  ::setsockopt(fd, IPPROTO_TCP, option, &given, sizeof given);
+}
+
 }  // namespace
+
+void Stream::probe_peer(Millis lost_after) {
+  if (!is_open() || is_unix()) return;
+  const int fd = impl_->fd();
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#ifdef TCP_KEEPIDLE
+  set_tcp(fd, TCP_KEEPIDLE, kProbeAfter.count() / 1000);
+#elif defined(TCP_KEEPALIVE)  // macOS
+  set_tcp(fd, TCP_KEEPALIVE, kProbeAfter.count() / 1000);
+#endif
+  set_tcp(fd, TCP_KEEPINTVL, kProbeEvery.count() / 1000);
+  set_tcp(fd, TCP_KEEPCNT, std::max<Millis::rep>(1, (lost_after - kProbeAfter) / kProbeEvery));
+#ifdef TCP_USER_TIMEOUT
+  set_tcp(fd, TCP_USER_TIMEOUT, lost_after.count());
+#endif
+}
 
 awaitable<Result<Stream>> connect_tcp(std::string host, std::uint16_t port, Deadline deadline) {
   CO_TRY(const std::vector<Address> addresses, co_await resolve(std::move(host), port, deadline));

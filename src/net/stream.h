@@ -71,6 +71,11 @@ class Stream {
   /// True when nothing came in and the peer has not closed: an idle keep-alive connection that may be used again.
   [[nodiscard]] bool idle_healthy() const;
 
+  /// For connections that may be silent for long: a peer that vanished without a word (power, a NAT that forgot the
+  /// connection) is noticed, and a NAT in between reminded. The connection is lost when the peer's machine acknowledged
+  /// nothing for `lost_after`; a peer that merely does not read counts after the same time. TCP only.
+  void probe_peer(Millis lost_after);
+
   /// Ends all operations of now and later with kCancelled. The descriptor stays until close() or destruction.
   void cancel();
   /// Tells the peer that nothing more will be written (TLS close_notify, then FIN).
@@ -86,6 +91,8 @@ class Stream {
 };
 
 constexpr Millis kHangupPoll{20};
+constexpr Millis kProbeAfter{10'000};  // of silence
+constexpr Millis kProbeEvery{5'000};
 constexpr Millis kConnectMax{10'000};
 
 /// Tries the addresses of `host` in the order of the resolver. Errors: kUnavailable with address and reason, kTimeout.

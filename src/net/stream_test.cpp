@@ -1,9 +1,14 @@
 #include "net/stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <cstdlib>
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include "net/detail/stream_impl.h"
 #include "net/detail/test_server.h"
 #include "net/frames.h"
 
@@ -54,6 +59,34 @@ TEST_CASE("a port in use is said with what to change") {
   auto nowhere = Listener::open(loop.executor(), Endpoint{.host = "203.0.113.7", .port = 0});
   REQUIRE_FALSE(nowhere);
   CHECK(nowhere.error().code == Code::kInvalid);
+}
+
+int tcp_option(const Stream& stream, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  CHECK(::getsockopt(stream.impl()->fd(), IPPROTO_TCP, option, &value, &size) == 0);
+  return value;
+}
+
+awaitable<void> dial_and_probe(std::uint16_t port) {
+  auto stream = co_await connect_tcp("127.0.0.1", port, Deadline::in(kConnectMax));
+  REQUIRE(stream);
+  stream->probe_peer(Millis(30'000));
+  CHECK(tcp_option(*stream, TCP_KEEPINTVL) == 5);
+  CHECK(tcp_option(*stream, TCP_KEEPCNT) == 4);
+#ifdef TCP_KEEPIDLE
+  CHECK(tcp_option(*stream, TCP_KEEPIDLE) == 10);
+#endif
+#ifdef TCP_USER_TIMEOUT
+  CHECK(tcp_option(*stream, TCP_USER_TIMEOUT) == 30'000);
+#endif
+}
+
+TEST_CASE("a connection that may be silent for long is probed and given up in half a minute") {
+  Loop loop;
+  auto listener = Listener::open(loop.executor(), TestServer::loopback());
+  REQUIRE(listener);
+  loop.run_until_done(dial_and_probe(listener->endpoint().port));
 }
 
 TEST_CASE("TLS needs the pinned certificate") {

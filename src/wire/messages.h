@@ -47,6 +47,11 @@ constexpr std::string_view kControlPath = "/worker/v1/control";
 constexpr std::string_view kDataPath = "/worker/v1/data";
 constexpr std::string_view kInstanceHeader = "Berth-Instance";
 constexpr std::string_view kWorkerHeader = "Berth-Worker";
+/// On an answer that is the relay's own and no engine's; the relay lets no engine send it. Its value says what may be
+/// done with the request.
+constexpr std::string_view kRefusedHeader = "Berth-Refused";
+constexpr std::string_view kRefusedUntouched = "untouched";    // no engine saw it
+constexpr std::string_view kRefusedUnanswered = "unanswered";  // its engine went away before the first byte
 
 struct Hello {
   std::uint32_t protocol = kProtocolVersion;

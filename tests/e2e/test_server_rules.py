@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import unittest
 
 from harness import SEED, Place, model, wait_for
@@ -197,6 +198,19 @@ class Starts(unittest.TestCase):
             done = self.place.cli("server", *flags, code=1)
             self.assertIn(named, done.err)
             self.assertNotIn("chmod", done.err)
+
+    def test_the_admin_password_is_told_by_the_first_start_only(self):
+        self.place.stop(self.place.server())
+        told = re.findall(r"admin password +(\S+)", self.place.log("server"))
+        self.assertEqual(len(told), 1)
+        self.assertGreaterEqual(len(told[0]), 16)
+        for name in os.listdir(self.place.path("server")):  # a hash of it is kept
+            with open(self.place.path("server", name), "rb") as file:
+                self.assertNotIn(told[0].encode(), file.read(), name)
+        self.place.server()
+        self.assertEqual(self.place.log("server").count("admin password"), 1)
+        status, answer = self.place.call("POST", "/api/v1/login", {"password": told[0]}, key="")
+        self.assertEqual((status, bool(answer["key"])), (200, True))  # and is still the one
 
     def test_a_lost_secret_is_not_replaced(self):
         self.place.stop(self.place.server())

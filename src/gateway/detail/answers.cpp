@@ -170,4 +170,21 @@ ApiError not_ready(std::string_view model, const RouteEntry& entry) {
           .retry_after = kNotReadyRetry};
 }
 
+ApiError all_refused(std::string_view model, std::size_t asked, const Target& last, std::string_view why) {
+  std::string message = fmt::format(
+      "the model '{}' takes no request now: {} asked, the last one, {} on worker {}: {}; an engine that ended is "
+      "started again by itself: try again in {} s, or look at `berth get instances`",
+      model,
+      asked == 1 ? "1 instance was" : fmt::format("{} instances were", asked),
+      last.instance,
+      last.worker,
+      why,
+      kNotReadyRetry.count());
+  return {.status = 503,
+          .message = std::move(message),
+          .param = "model",
+          .code = "model_not_ready",
+          .retry_after = kNotReadyRetry};
+}
+
 }  // namespace berth::gateway

@@ -39,5 +39,7 @@ std::string model_json(std::string_view name, const RouteEntry& entry);
 ApiError model_not_found(std::string_view model, const RouteTable& table);
 /// 503 that says what the route waits for.
 ApiError not_ready(std::string_view model, const RouteEntry& entry);
+/// 503 after each of the instances that were asked refused, the last one for `why`; no engine saw the request.
+ApiError all_refused(std::string_view model, std::size_t asked, const Target& last, std::string_view why);
 
 }  // namespace berth::gateway

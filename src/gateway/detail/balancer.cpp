@@ -1,12 +1,15 @@
 #include "gateway/detail/balancer.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace berth::gateway {
 
 std::string Balancer::key_of(const Target& target) { return fmt::format("{}#{}", target.instance, target.attempt); }
 
-std::optional<Balancer::Lease> Balancer::pick(const std::vector<Target>& ready, std::string_view avoid, Instant now) {
+std::optional<Balancer::Lease> Balancer::pick(const std::vector<Target>& ready,
+                                              const std::vector<std::string>& avoid,
+                                              Instant now) {
   const std::lock_guard lock(mutex_);
   const Target* best = nullptr;
   Record* best_record = nullptr;
@@ -16,7 +19,7 @@ std::optional<Balancer::Lease> Balancer::pick(const std::vector<Target>& ready, 
   };
   if (records_.size() > kTargetsRememberedMax) prune(now);
   for (const Target& target : ready) {
-    if (!avoid.empty() && target.instance == avoid) continue;
+    if (std::find(avoid.begin(), avoid.end(), target.instance) != avoid.end()) continue;
     Record& record = records_[key_of(target)];
     if (best != nullptr && rank(*best_record) <= rank(record)) continue;
     best = &target;

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,9 +39,9 @@ class Balancer {
     Target target_;
   };
 
-  /// Absent when nothing but `avoid` (an instance) is there. When all are ejected, the one whose time ends first: a try
+  /// Absent when nothing but `avoid` (instances) is there. When all are ejected, the one whose time ends first: a try
   /// is better than a refusal.
-  std::optional<Lease> pick(const std::vector<Target>& ready, std::string_view avoid, Instant now);
+  std::optional<Lease> pick(const std::vector<Target>& ready, const std::vector<std::string>& avoid, Instant now);
   void eject(const Target& target, Instant until);
   [[nodiscard]] std::size_t outstanding(const Target& target) const;
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "wire/messages.h"
 
 namespace berth::gateway {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 /// Of what a client sends, engines see these fields and no other.
 constexpr std::string_view kForwarded[] = {"accept", "traceparent", "tracestate"};
 constexpr std::string_view kForwardedPrefix = "openai-";
+constexpr std::size_t kInstancesAskedMax = 16;  // for one request
 
 std::string_view task_of(Surface surface) { return surface == Surface::kEmbeddings ? "embed" : "generate"; }
 
@@ -27,8 +29,8 @@ ApiError body_error(const Error& error) {
   }
 }
 
-ApiError failure(const Error& error, const Target& target) {
-  const bool late = error.code == Code::kTimeout;
+ApiError failure(const Error& error, const Target& target, bool worker_lost = false) {
+  const bool late = error.code == Code::kTimeout || worker_lost;
   return {.status = late ? 504 : 502,
           .message = fmt::format("instance {} of model '{}' {}: {}",
                                  target.instance,
@@ -132,61 +134,104 @@ void Call::build_request() {
   if (fields_.stream && !fields_.wants_usage()) switch_usage_on(request_.body, fields_.usage);
 }
 
+/// An instance that no engine's work was lost on is passed over, and the next; a request that an engine may have begun
+/// goes to one other and no further, for it may be what ends engines.
 net::awaitable<void> Call::forward(const RouteEntry& entry) {
   build_request();
-  std::string avoid;
-  for (bool last = false;; last = true) {
-    auto lease = state_.balancer.pick(entry.ready, avoid, std::chrono::steady_clock::now());
-    if (!lease) co_return;  // never on the first round, and later only after an answer
-    avoid = lease->target().instance;
+  std::vector<std::string> asked;
+  std::optional<Refused> last;
+  Target at;
+  bool begun = false;
+  std::size_t count = 0;
+  while (count < kInstancesAskedMax) {
+    auto lease = state_.balancer.pick(entry.ready, asked, std::chrono::steady_clock::now());
+    if (!lease) break;
+    at = lease->target();
+    ++count;
+    asked.push_back(at.instance);
     if (last) state_.metrics.retries.fetch_add(1, std::memory_order_relaxed);
-    const bool no_other = last || entry.ready.size() < 2;
-    if (co_await attempt(lease->target(), no_other)) co_return;
+    last = co_await attempt(at);
+    if (!last) co_return;
+    if (!last->untouched && std::exchange(begun, true)) break;
+    for (const Target& other : entry.ready)
+      if (last->worker_lost && other.worker == at.worker) asked.push_back(other.instance);
   }
+  ASSERT(last);  // something was ready
+  if (!last) co_return;
+  aborted_ = forwarded_;
+  if (last->untouched) co_return co_await answer_error(all_refused(fields_.model, count, at, last->why));
+  co_await answer_error(std::move(last->error));
 }
 
-net::awaitable<bool> Call::attempt(const Target& target, bool last) {
+net::awaitable<std::optional<Call::Refused>> Call::attempt(const Target& target) {
   Upstream upstream(state_, target, request_, exchange_.executor());
+  const bool seen_before = forwarded_;
   const Result<void> opened = co_await upstream.open();
-  Error error;
+  Result<const net::Response*> head = fail(Code::kInternal, "not asked");
   if (opened) {
     forwarded_ = true;
-    const auto head = co_await wait_head(upstream);
-    if (head) {
-      request_.body = {};
-      body_held_.clear();
-      const int status = (*head)->status;
-      std::string type((*head)->headers.get("content-type").value_or("application/json"));
-      const bool events = fields_.stream && status < 300 && to_lower(type).starts_with("text/event-stream");
-      if (events) {
-        co_await relay_events(upstream);
-      } else {
-        co_await relay_whole(upstream, status, std::move(type));
-      }
-      co_return true;
-    }
-    error = head.error();
+    head = co_await wait_head(upstream);
   } else {
-    error = opened.error();
+    head = opened.error();
   }
-  if (exchange_.client_gone() || error.code == Code::kCancelled) {
+  Refused refused;
+  bool others_may = true;
+  if (head) {
+    if (target.direct || !(*head)->headers.get(wire::kRefusedHeader)) {
+      co_await relay_answer(upstream, **head);
+      co_return std::nullopt;
+    }
+    refused = co_await read_refusal(upstream, **head, target);
+  } else {
+    const Error& error = head.error();
+    refused = {.error = failure(error, target, upstream.worker_lost()), .why = error.message};
+    refused.worker_lost = upstream.worker_lost();
+    // A connection that did not come in time cost the client its wait: as dear as an engine that had begun.
+    refused.untouched = !opened && error.code != Code::kTimeout;
+    others_may = !opened || (error.code == Code::kUnavailable && upstream.unanswered());
+  }
+  if (exchange_.client_gone() || (!head && head.error().code == Code::kCancelled)) {
     aborted_ = true;
-    co_return true;
+    co_return std::nullopt;
   }
-  log::warn("engine did not answer",
+  log::warn("instance did not take a request",
             {log::kv("instance", target.instance),
              log::kv("route", target.route),
              log::kv("request_id", given_.request_id),
-             log::kv("error", error.message)});
-  const bool refused_work = !opened || (error.code == Code::kUnavailable && upstream.unanswered());
-  if (!opened) {
+             log::kv("error", refused.why)});
+  if (!opened || refused.untouched || refused.worker_lost) {
     state_.balancer.eject(target, std::chrono::steady_clock::now() + state_.options.eject_for);
     state_.metrics.ejections.fetch_add(1, std::memory_order_relaxed);
   }
-  if (refused_work && !last) co_return false;
+  if (refused.untouched) forwarded_ = seen_before;
+  if (others_may) co_return refused;
   aborted_ = true;
-  co_await answer_error(failure(error, target));
-  co_return true;
+  co_await answer_error(std::move(refused.error));
+  co_return std::nullopt;
+}
+
+net::awaitable<void> Call::relay_answer(Upstream& upstream, const net::Response& head) {
+  request_.body = {};
+  body_held_.clear();
+  const int status = head.status;
+  std::string type(head.headers.get("content-type").value_or("application/json"));
+  const bool events = fields_.stream && status < 300 && to_lower(type).starts_with("text/event-stream");
+  if (events) {
+    co_await relay_events(upstream);
+  } else {
+    co_await relay_whole(upstream, status, std::move(type));
+  }
+}
+
+net::awaitable<Call::Refused> Call::read_refusal(Upstream& upstream, const net::Response& head, const Target& target) {
+  const int status = head.status;
+  Refused refused{.untouched = head.headers.get(wire::kRefusedHeader) == wire::kRefusedUntouched};
+  const auto body = co_await read_whole(upstream);
+  if (body) upstream.keep();
+  refused.why = engine_error(status, body.value_or("")).message;
+  const Error error{.code = Code::kUnavailable, .message = refused.why};
+  refused.error = failure(error, target);
+  co_return refused;
 }
 
 net::awaitable<Result<const net::Response*>> Call::wait_head(Upstream& upstream) {
@@ -220,7 +265,8 @@ net::awaitable<void> Call::relay_whole(Upstream& upstream, int status, std::stri
   if (!body) {
     aborted_ = true;
     if (exchange_.client_gone() || body.error().code == Code::kCancelled) co_return;
-    ApiError broken{.status = body.error().code == Code::kTimeout ? 504 : 502, .code = "engine_error"};
+    const bool late = body.error().code == Code::kTimeout || upstream.worker_lost();
+    ApiError broken{.status = late ? 504 : 502, .code = "engine_error"};
     broken.message = "the engine broke its answer off: " + body.error().message;
     co_return co_await answer_error(std::move(broken));
   }

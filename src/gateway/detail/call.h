@@ -57,9 +57,20 @@ class Call {
 
  private:
   net::awaitable<Result<void>> read_body();
+  /// Why an instance did not take the request, of whose answer no byte has come.
+  struct Refused {
+    ApiError error;  // for the client, unless another instance takes it
+    std::string why;
+    bool untouched = true;     // no engine saw the request
+    bool worker_lost = false;  // none of its instances is reached
+  };
+
   net::awaitable<void> forward(const RouteEntry& entry);
-  /// True when the request is settled; false: another instance may be tried.
-  net::awaitable<bool> attempt(const Target& target, bool last);
+  /// Absent when the request is settled; else another instance may be tried.
+  net::awaitable<std::optional<Refused>> attempt(const Target& target);
+  net::awaitable<void> relay_answer(Upstream& upstream, const net::Response& head);
+  /// Of an answer that is the relay's own.
+  net::awaitable<Refused> read_refusal(Upstream& upstream, const net::Response& head, const Target& target);
   net::awaitable<Result<const net::Response*>> wait_head(Upstream& upstream);
   net::awaitable<void> relay_events(Upstream& upstream);
   net::awaitable<void> relay_whole(Upstream& upstream, int status, std::string content_type);

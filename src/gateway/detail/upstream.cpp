@@ -1,5 +1,6 @@
 #include "gateway/detail/upstream.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "gateway/detail/hop.h"
@@ -9,6 +10,7 @@ namespace berth::gateway {
 namespace {
 
 constexpr int kStaleTriesMax = 4;  // kept connections in a row that turn out to be dead
+constexpr net::Millis kPresenceLook{1'000};
 
 }  // namespace
 
@@ -41,6 +43,7 @@ net::awaitable<Result<void>> Upstream::open() {
     if (!target_.direct->secret.empty()) request_.headers.set("Authorization", "Bearer " + target_.direct->secret);
   } else {
     request_.headers.set(wire::kInstanceHeader, target_.instance);
+    presence_ = state_.ports.data.presence(target_.worker);
   }
   return connect_and_send();
 }
@@ -49,6 +52,7 @@ net::awaitable<Result<void>> Upstream::connect_and_send() {
   for (;;) {
     CO_TRY_VOID(co_await connect());
     auto sent = co_await there<void>(connection().send(request_, net::Deadline::in(state_.options.send_max)));
+    heard_at_ = std::chrono::steady_clock::now();
     if (sent) co_return sent;
     const bool again = reused_ && sent.error().code == Code::kUnavailable && ++stale_tries_ < kStaleTriesMax;
     drop();
@@ -81,8 +85,11 @@ net::awaitable<Result<void>> Upstream::connect_direct(const Direct& direct) {
 
 net::awaitable<Result<const net::Response*>> Upstream::read_head(net::Deadline deadline) {
   for (;;) {
-    auto head = co_await there<const net::Response*>(connection().read_head(deadline));
+    auto head = co_await there<const net::Response*>(connection().read_head(look(deadline)));
+    if (head) heard_at_ = std::chrono::steady_clock::now();
     if (head) co_return head;
+    if (head.error().code == Code::kTimeout && find_lost()) co_return lost_error();
+    if (head.error().code == Code::kTimeout && !deadline.passed()) continue;
     const bool again = head.error().code == Code::kUnavailable && reused_ && connection().unanswered() &&
                        ++stale_tries_ < kStaleTriesMax;
     if (!again) co_return head;
@@ -93,7 +100,31 @@ net::awaitable<Result<const net::Response*>> Upstream::read_head(net::Deadline d
 }
 
 net::awaitable<Result<std::string_view>> Upstream::read_some(net::Deadline deadline) {
-  return there<std::string_view>(connection().read_some(deadline));
+  for (;;) {
+    auto piece = co_await there<std::string_view>(connection().read_some(look(deadline)));
+    if (presence_ && piece) heard_at_ = std::chrono::steady_clock::now();
+    if (piece || piece.error().code != Code::kTimeout) co_return piece;
+    if (find_lost()) co_return lost_error();
+    if (deadline.passed()) co_return piece;
+  }
+}
+
+net::Deadline Upstream::look(net::Deadline deadline) const {
+  if (!presence_) return deadline;
+  return deadline.sooner(net::Deadline::in(std::min(kPresenceLook, state_.options.worker_silence_max)));
+}
+
+bool Upstream::find_lost() {
+  const auto gone = presence_ ? presence_->gone_since() : std::nullopt;
+  lost_ = gone && std::chrono::steady_clock::now() - std::max(*gone, heard_at_) >= state_.options.worker_silence_max;
+  return lost_;
+}
+
+Error Upstream::lost_error() const {
+  return fail(Code::kUnavailable,
+              fmt::format("worker {} is not connected and sent nothing for {} ms",
+                          target_.worker,
+                          state_.options.worker_silence_max.count()));
 }
 
 void Upstream::keep() {

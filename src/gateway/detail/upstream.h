@@ -2,6 +2,8 @@
 // One request to one instance: over a connection to this host, or over one that its worker dialled. The calls are those
 // of net::ClientConnection; when the connection belongs to another executor they run there.
 
+#include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +28,9 @@ class Upstream {
   /// As ClientConnection::read_head; on a kept connection that had died meanwhile the request is sent again on another.
   net::awaitable<Result<const net::Response*>> read_head(net::Deadline deadline);
   net::awaitable<Result<std::string_view>> read_some(net::Deadline deadline);
+  /// The worker's control connection is gone and nothing came from it here either: the last error, kUnavailable, says
+  /// for how long.
+  [[nodiscard]] bool worker_lost() const { return lost_; }
   /// No byte of an answer has come.
   [[nodiscard]] bool unanswered() const { return !connection_ || connection_->unanswered(); }
   /// Keeps the connection for others when its last response ended in order.
@@ -42,6 +47,12 @@ class Upstream {
     return *connection_;
   }
 
+  /// The next time to look whether the worker is there; `deadline` when it is sooner.
+  [[nodiscard]] net::Deadline look(net::Deadline deadline) const;
+  /// Notes that the worker is lost if it is.
+  bool find_lost();
+  [[nodiscard]] Error lost_error() const;
+
   template <class T>
   net::awaitable<Result<T>> there(net::awaitable<Result<T>> op);
 
@@ -51,7 +62,10 @@ class Upstream {
   net::Executor owner_;
   net::Request& request_;
   std::optional<net::ClientConnection> connection_;
-  std::string address_;  // of a direct target
+  std::string address_;                               // of a direct target
+  std::shared_ptr<const Presence> presence_;          // of the target's worker, unless direct
+  std::chrono::steady_clock::time_point heard_at_{};  // something came, or the request was sent
+  bool lost_ = false;
   bool reused_ = false;
   int stale_tries_ = 0;
 };

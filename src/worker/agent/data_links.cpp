@@ -95,6 +95,7 @@ net::awaitable<void> DataLinks::link() {
     changed_.notify();
     co_return;
   }
+  stream->probe_peer(kServerLostAfter);
   failures_ = 0;
   if (extra_ > 0) --extra_;
   {

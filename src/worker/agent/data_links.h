@@ -14,6 +14,9 @@ namespace berth::worker {
 constexpr std::size_t kDataConnectionsMax = 256;
 constexpr std::size_t kDataIdleMax = 64;  // the most a server may ask for
 constexpr net::Millis kDataDialMax{15'000};
+/// No sign of the server's machine. Beyond the time that a client may take to read (ServerOptions::write_stall_max),
+/// for a gateway that waits for it does not read either.
+constexpr net::Millis kServerLostAfter{75'000};
 constexpr net::Millis kDataIdleFor{60'000};  // then a fresh one: NATs forget silent connections
 constexpr net::Millis kDataRetryMin{250};
 constexpr net::Millis kDataRetryMax{15'000};

@@ -47,12 +47,30 @@ net::Request request_for(const net::Request& asked, const Endpoint& engine) {
   return request;
 }
 
-/// `code` and `message` are constants of this file: nothing to escape.
-net::awaitable<void> refuse(net::Exchange& exchange, int status, std::string_view code, std::string_view message) {
+/// All of it constants of this file: nothing to escape.
+struct Refusal {
+  int status = 502;
+  std::string_view code;
+  std::string_view message;
+  std::string_view mark;  // Berth-Refused; empty: the gateway passes it on as an answer
+};
+
+constexpr Refusal kNotReady{.status = 404,
+                            .code = "instance_not_ready",
+                            .message = "the instance named in Berth-Instance is not ready here",
+                            .mark = wire::kRefusedUntouched};
+constexpr Refusal kTooLarge{
+    .status = 413, .code = "too_large", .message = "the request body is larger than this worker passes on", .mark = ""};
+constexpr Refusal kNoAnswer{
+    .status = 502, .code = "engine_unavailable", .message = "the engine of this instance does not answer", .mark = ""};
+
+net::awaitable<void> refuse(net::Exchange& exchange, Refusal refusal) {
   net::Response response = net::make_response(
-      status,
+      refusal.status,
       "application/json",
-      fmt::format(R"({{"error":{{"message":"{}","type":"berth_worker","code":"{}"}}}})", message, code));
+      fmt::format(
+          R"({{"error":{{"message":"{}","type":"berth_worker","code":"{}"}}}})", refusal.message, refusal.code));
+  if (!refusal.mark.empty()) response.headers.set(wire::kRefusedHeader, refusal.mark);
   const auto sent = co_await exchange.respond(std::move(response));
   if (!sent) log::debug("refusal not sent", {log::kv("error", sent.error().message)});
 }
@@ -114,31 +132,41 @@ net::awaitable<Result<net::ClientConnection>> Relay::connect(std::uint16_t port)
   co_return net::ClientConnection(std::move(stream), fmt::format("127.0.0.1:{}", port));
 }
 
+net::awaitable<Result<Relay::Asked>> Relay::head_of(net::ClientConnection connection, Progress& progress) {
+  const auto head = co_await connection.read_head(Deadline::in(kEngineSilenceMax));
+  progress.answered = !connection.unanswered();
+  if (!head) co_return head.error();
+  co_return Asked{.connection = std::move(connection), .head = *head};
+}
+
 /// A whole request; on a kept connection that turns out to be closed it goes out again on a fresh one.
 net::awaitable<Result<Relay::Asked>> Relay::ask(const std::string& instance,
                                                 std::uint16_t port,
-                                                const net::Request& request) {
+                                                const net::Request& request,
+                                                Progress& progress) {
   if (auto kept = take(instance, port)) {
+    progress.sent = true;
     const auto sent = co_await kept->send(request, Deadline::in(kEngineSendMax));
     if (sent) {
-      const auto head = co_await kept->read_head(Deadline::in(kEngineSilenceMax));
-      if (head) co_return Asked{.connection = std::move(*kept), .head = *head};
-      if (head.error().code != Code::kUnavailable || !kept->unanswered()) co_return head.error();
+      auto asked = co_await head_of(std::move(*kept), progress);
+      if (asked || asked.error().code != Code::kUnavailable || progress.answered) co_return asked;
     } else if (sent.error().code != Code::kUnavailable) {
       co_return sent.error();
     }
   }
   CO_TRY(net::ClientConnection fresh, co_await connect(port));
+  progress.sent = true;
   CO_TRY_VOID(co_await fresh.send(request, Deadline::in(kEngineSendMax)));
-  CO_TRY(const net::Response* head, co_await fresh.read_head(Deadline::in(kEngineSilenceMax)));
-  co_return Asked{.connection = std::move(fresh), .head = head};
+  co_return co_await head_of(std::move(fresh), progress);
 }
 
 /// A large body goes through in pieces, and cannot be sent twice: always on a fresh connection.
 net::awaitable<Result<Relay::Asked>> Relay::ask_streaming(net::Exchange& exchange,
                                                           std::uint16_t port,
-                                                          const net::Request& request) {
+                                                          const net::Request& request,
+                                                          Progress& progress) {
   CO_TRY(net::ClientConnection fresh, co_await connect(port));
+  progress.sent = true;
   CO_TRY_VOID(co_await fresh.start(request, exchange.body_length(), Deadline::in(kEngineSendMax)));
   for (;;) {
     CO_TRY(const std::string_view piece, co_await exchange.read_some());
@@ -146,37 +174,43 @@ net::awaitable<Result<Relay::Asked>> Relay::ask_streaming(net::Exchange& exchang
     CO_TRY_VOID(co_await fresh.write(piece, Deadline::in(kEngineSendMax)));
   }
   CO_TRY_VOID(co_await fresh.finish(Deadline::in(kEngineSendMax)));
-  CO_TRY(const net::Response* head, co_await fresh.read_head(Deadline::in(kEngineSilenceMax)));
-  co_return Asked{.connection = std::move(fresh), .head = head};
+  co_return co_await head_of(std::move(fresh), progress);
 }
 
 net::awaitable<Result<Relay::Asked>> Relay::forward(net::Exchange& exchange,
                                                     const std::string& instance,
-                                                    const Endpoint& engine) {
+                                                    const Endpoint& engine,
+                                                    Progress& progress) {
   net::Request request = request_for(exchange.request(), engine);
   const auto length = exchange.body_length();
-  if (!length || *length > kReplayBytesMax) co_return co_await ask_streaming(exchange, engine.port, request);
+  if (!length || *length > kReplayBytesMax) {
+    co_return co_await ask_streaming(exchange, engine.port, request, progress);
+  }
   CO_TRY(request.body, co_await exchange.read_body(kReplayBytesMax));
-  co_return co_await ask(instance, engine.port, request);
+  co_return co_await ask(instance, engine.port, request, progress);
 }
 
 net::awaitable<void> Relay::serve(net::Exchange& exchange) {
   const std::string instance(exchange.request().headers.get(wire::kInstanceHeader).value_or(""));
   const std::optional<Endpoint> engine = find_(instance);
   if (!engine) {
-    co_await refuse(exchange, 404, "instance_not_ready", "the instance named in Berth-Instance is not ready here");
-    co_return;
+    co_return co_await refuse(exchange, kNotReady);
   }
-  auto asked = co_await forward(exchange, instance, *engine);
+  Progress progress;
+  auto asked = co_await forward(exchange, instance, *engine, progress);
   if (!asked) {
     if (exchange.client_gone() || asked.error().code == Code::kCancelled) co_return;
     if (asked.error().code == Code::kTooLarge) {
-      co_await refuse(exchange, 413, "too_large", "the request body is larger than this worker passes on");
-      co_return;
+      co_return co_await refuse(exchange, kTooLarge);
     }
     log::warn("engine did not answer", {log::kv("instance", instance), log::kv("error", asked.error().message)});
-    co_await refuse(exchange, 502, "engine_unavailable", "the engine of this instance does not answer");
-    co_return;
+    Refusal refusal = kNoAnswer;
+    if (!progress.sent) {
+      refusal.mark = wire::kRefusedUntouched;
+    } else if (asked.error().code == Code::kUnavailable && !progress.answered) {
+      refusal.mark = wire::kRefusedUnanswered;
+    }
+    co_return co_await refuse(exchange, refusal);
   }
   const bool reusable = co_await pass_answer(exchange, asked->connection, *asked->head);
   if (reusable) keep(instance, engine->port, std::move(asked->connection));

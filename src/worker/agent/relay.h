@@ -36,7 +36,8 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
-  /// Answers in any case: 404 for an instance that is not ready, 502 for an engine that does not answer.
+  /// Answers in any case: 404 for an instance that is not ready, 502 for an engine that does not answer. Both carry
+  /// Berth-Refused (wire/messages.h) when the gateway may ask another instance instead.
   net::awaitable<void> serve(net::Exchange& exchange);
   /// Closes the kept connections of instances that are no longer found.
   void prune();
@@ -48,6 +49,12 @@ class Relay {
     std::vector<net::ClientConnection> idle;
   };
 
+  /// How far a request came: what is left to say about it when it fails.
+  struct Progress {
+    bool sent = false;      // an engine may have seen some of it
+    bool answered = false;  // a byte came back
+  };
+
   /// A connection whose answer has begun.
   struct Asked {
     net::ClientConnection connection;
@@ -57,9 +64,19 @@ class Relay {
   std::optional<net::ClientConnection> take(const std::string& instance, std::uint16_t port);
   void keep(const std::string& instance, std::uint16_t port, net::ClientConnection connection);
   net::awaitable<Result<net::ClientConnection>> connect(std::uint16_t port);
-  net::awaitable<Result<Asked>> ask(const std::string& instance, std::uint16_t port, const net::Request& request);
-  net::awaitable<Result<Asked>> ask_streaming(net::Exchange& exchange, std::uint16_t port, const net::Request& request);
-  net::awaitable<Result<Asked>> forward(net::Exchange& exchange, const std::string& instance, const Endpoint& engine);
+  net::awaitable<Result<Asked>> head_of(net::ClientConnection connection, Progress& progress);
+  net::awaitable<Result<Asked>> ask(const std::string& instance,
+                                    std::uint16_t port,
+                                    const net::Request& request,
+                                    Progress& progress);
+  net::awaitable<Result<Asked>> ask_streaming(net::Exchange& exchange,
+                                              std::uint16_t port,
+                                              const net::Request& request,
+                                              Progress& progress);
+  net::awaitable<Result<Asked>> forward(net::Exchange& exchange,
+                                        const std::string& instance,
+                                        const Endpoint& engine,
+                                        Progress& progress);
 
   Find find_;
   std::map<std::string, Kept> kept_;

@@ -75,7 +75,7 @@ awaitable<void> answers(RelayWorld& world, net::Exchange& exchange) {
   world.bodies.push_back(body.value_or("<" + (body ? "" : body.error().message) + ">"));
   net::Response response = net::make_response(201, "application/json", R"({"ok":true})");
   response.headers.add("X-Engine", "yes");
-  response.headers.add("Berth-Forged", "no");
+  response.headers.add("Berth-Refused", "untouched");
   static_cast<void>(co_await exchange.respond(std::move(response)));
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("a request reaches the engine with its secret and without berth's own 
       REQUIRE(head);
       CHECK((*head)->status == 201);
       CHECK((*head)->headers.get("x-engine") == "yes");
-      CHECK_FALSE((*head)->headers.get("berth-forged").has_value());
+      CHECK_FALSE((*head)->headers.get("berth-refused").has_value());
       CHECK(co_await client.read_body(1'000, soon()) == R"({"ok":true})");
       CHECK(w.relay.kept() == 1);
     }
@@ -138,6 +138,7 @@ TEST_CASE("an instance that is not ready here is 404, and the connection goes on
     auto head = co_await client.read_head(soon());
     REQUIRE(head);
     CHECK((*head)->status == 404);
+    CHECK((*head)->headers.get("berth-refused") == "untouched");
     const auto body = co_await client.read_body(1'000, soon());
     REQUIRE(body);
     CHECK(body->find(R"("code":"instance_not_ready")") != std::string::npos);
@@ -217,6 +218,46 @@ TEST_CASE("an answer that the engine breaks off is broken off for the gateway to
   }(world));
 }
 
+namespace {
+
+/// Reads a little of each connection and closes it.
+awaitable<void> hang_up_on_all(net::Listener& listener, int& asked) {
+  for (;;) {
+    auto stream = co_await listener.accept();
+    if (!stream) co_return;
+    char buffer[4096];
+    if (co_await stream->read_some(buffer, soon())) ++asked;
+    stream->close();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("an engine that goes away without a byte is 502, and was asked") {
+  RelayWorld world(answers);
+  int asked = 0;
+  world.run([](RelayWorld& w, int& count) -> awaitable<void> {
+    auto listener = net::Listener::open(w.loop.executor(), net::Endpoint{.host = "127.0.0.1", .port = 0});
+    REQUIRE(listener);
+    w.engine_port = listener->endpoint().port;
+    net::TaskGroup tasks(w.loop.executor());
+    REQUIRE(tasks.spawn(hang_up_on_all(*listener, count)));
+    for (const std::size_t size : {std::size_t{2}, kReplayBytesMax + 1}) {
+      auto client = co_await w.dial();
+      const net::Request request = chat(std::string(size, 'x'));
+      REQUIRE(co_await client.send(request, soon()));
+      const auto head = co_await client.read_head(soon());
+      REQUIRE(head);
+      CHECK((*head)->status == 502);
+      CHECK((*head)->headers.get("berth-refused") == "unanswered");
+    }
+    tasks.cancel();
+    listener->close();
+    REQUIRE(co_await tasks.join(soon()));
+  }(world, asked));
+  CHECK(asked == 2);
+}
+
 TEST_CASE("an engine that cannot be reached is 502") {
   RelayWorld world(answers);
   world.run([](RelayWorld& w) -> awaitable<void> {
@@ -230,6 +271,7 @@ TEST_CASE("an engine that cannot be reached is 502") {
     const auto head = co_await client.read_head(soon());
     REQUIRE(head);
     CHECK((*head)->status == 502);
+    CHECK((*head)->headers.get("berth-refused") == "untouched");
   }(world));
 }
 
