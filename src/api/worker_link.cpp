@@ -51,6 +51,17 @@ awaitable<Result<void>> send(std::shared_ptr<Session> session, MessageType type,
       static_cast<std::uint8_t>(type), std::move(payload), Deadline::in(kSendMax));
 }
 
+/// In words alone: a worker shows them as they are.
+awaitable<void> turn_away(net::Exchange& exchange, int status, std::string_view words) {
+  auto response = net::make_response(status, "text/plain; charset=utf-8", std::string(words));
+  constexpr int kBusy = 503;
+  if (status == kBusy) response.headers.set("Retry-After", "1");
+  static_cast<void>(co_await exchange.respond(std::move(response)));
+}
+
+constexpr std::string_view kNoKey =
+    "this is neither a join token nor a worker's key: make one with `berth worker token`";
+
 awaitable<void> refuse(net::Exchange& exchange, Error error) {
   auto response = net::make_response(http_status(error.code), "application/problem+json", problem_json(error, ""));
   static_cast<void>(co_await exchange.respond(std::move(response)));
@@ -81,6 +92,7 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by worker id
   std::atomic<int> near = 0, far = 0;                        // sessions from this machine and from elsewhere
   std::uint64_t next_log = 1;
+  std::size_t admitting = 0;
   net::TaskGroup tasks;
 
   awaitable<void> send_desired(std::string worker) {
@@ -156,6 +168,13 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
     }
   }
 
+  /// Whether a worker may show this key at all.
+  [[nodiscard]] bool admits(const std::string& key) const {
+    if (deps.reconciler.worker_by_digest(deps.auth.digest(key))) return true;
+    const auto principal = deps.auth.check(key);
+    return principal && principal->may(kScopeJoin);
+  }
+
   /// Who is this? A join key makes a worker, a worker's own key finds it. Returns id and, after a join, the new key.
   struct Joined {
     std::string worker;
@@ -170,9 +189,7 @@ struct WorkerLinks::State : std::enable_shared_from_this<State> {
       return Joined{id, ""};
     }
     const auto principal = deps.auth.check(key);
-    if (!principal || !principal->may(kScopeJoin))
-      return fail(Code::kUnauthenticated,
-                  "this is neither a join token nor a worker's key: make one with `berth worker token`");
+    if (!principal || !principal->may(kScopeJoin)) return fail(Code::kUnauthenticated, std::string(kNoKey));
     Joined joined{.worker = "", .key = Auth::fresh_key("wk")};
     TRY(joined.worker, deps.reconciler.join(hello, deps.auth.digest(joined.key), deps.clock.now()));
     return joined;
@@ -185,13 +202,19 @@ WorkerLinks::~WorkerLinks() = default;
 awaitable<void> WorkerLinks::control(net::Exchange& exchange) {
   auto state = state_;
   const auto key = presented_key(exchange.request());
-  if (!key)
-    co_return co_await refuse(exchange, fail(Code::kUnauthenticated, "a join token or a worker's key is needed"));
+  if (!key || !state->admits(*key)) co_return co_await turn_away(exchange, 401, kNoKey);
+  if (state->admitting >= kAdmittingMax)
+    co_return co_await turn_away(exchange, 503, "too many workers are joining at this moment");
   const std::string peer = exchange.peer();
+  ++state->admitting;
   auto stream = co_await exchange.upgrade(std::string(wire::kControlUpgrade));
-  if (!stream) co_return;
-  auto session = std::make_shared<Session>(net::FrameChannel(std::move(*stream)));
-  auto first = co_await session->channel.read(kHelloMax);
+  auto session = stream ? std::make_shared<Session>(net::FrameChannel(std::move(*stream))) : nullptr;
+  Result<net::Frame> first = fail(Code::kUnavailable, "no connection");
+  if (session) {
+    awaitable<Result<net::Frame>> hello_frame = session->channel.read(kHelloMax, kHelloBytesMax);
+    first = co_await net::within(Deadline::in(kHelloMax), std::move(hello_frame));
+  }
+  --state->admitting;
   if (!first || first->type != static_cast<std::uint8_t>(MessageType::kHello)) co_return;
   auto hello = wire::from_json<wire::Hello>(first->payload, wire::Strictness::kLenient);
   Result<State::Joined> joined = fail(Code::kInvalid, "hello was not understood");
@@ -237,7 +260,7 @@ awaitable<void> WorkerLinks::data(net::Exchange& exchange) {
   const auto key = presented_key(exchange.request());
   std::optional<std::string> worker;
   if (key) worker = state->deps.reconciler.worker_by_digest(state->deps.auth.digest(*key));
-  if (!worker) co_return co_await refuse(exchange, fail(Code::kUnauthenticated, "a worker's own key is needed"));
+  if (!worker) co_return co_await turn_away(exchange, 401, "a worker's own key is needed");
   auto stream = co_await exchange.upgrade(std::string(wire::kDataUpgrade));
   if (!stream) co_return;
   state->deps.on_data(*worker, std::move(*stream));

@@ -14,7 +14,9 @@
 
 namespace berth::api {
 
-constexpr net::Millis kHelloMax{10'000};
+constexpr net::Millis kHelloMax{10'000};  // from the switch of protocols to a whole hello
+constexpr std::size_t kHelloBytesMax = 64 * 1024;
+constexpr std::size_t kAdmittingMax = 64;         // connections that have not said a whole hello yet
 constexpr net::Millis kWorkerSilenceMax{20'000};  // beyond kHeartbeatLate: the connection is given up
 constexpr std::size_t kLogChunksQueuedMax = 256;
 constexpr std::size_t kLogReadersMax = 64;
@@ -38,7 +40,8 @@ class WorkerLinks {
   WorkerLinks(const WorkerLinks&) = delete;
   WorkerLinks& operator=(const WorkerLinks&) = delete;
 
-  /// GET /worker/v1/control and /worker/v1/data. Runs until the control connection ends.
+  /// GET /worker/v1/control and /worker/v1/data. Runs until the control connection ends. A key that is none is refused
+  /// before the switch of protocols.
   net::awaitable<void> control(net::Exchange& exchange);
   net::awaitable<void> data(net::Exchange& exchange);
   /// Any thread: workers are connected, all of them from this machine, so that their files can be read here.

@@ -74,8 +74,9 @@ Result<Response> fetch_blocking(
     std::string method, std::string url, HeaderList headers, std::string body, FetchOptions options = {});
 
 /// Asks for a protocol switch and returns the raw stream. Errors: the response's status as kUnauthenticated (401),
-/// kForbidden (403), … with its body (at most 4 KiB) as message when it is not 101.
+/// kForbidden (403), … with its body (at most 4 KiB) as message when it is not 101. `status`, if given, is what the
+/// server answered, or 0 when it came to no answer; it outlives the call.
 awaitable<Result<Stream>> dial_upgrade(
-    Url url, ClientTls tls, std::string protocol, HeaderList headers, Deadline deadline);
+    Url url, ClientTls tls, std::string protocol, HeaderList headers, Deadline deadline, int* status = nullptr);
 
 }  // namespace berth::net

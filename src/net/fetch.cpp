@@ -71,7 +71,8 @@ Result<Response> fetch_blocking(
 }
 
 awaitable<Result<Stream>> dial_upgrade(
-    Url url, ClientTls tls, std::string protocol, HeaderList headers, Deadline deadline) {
+    Url url, ClientTls tls, std::string protocol, HeaderList headers, Deadline deadline, int* status) {
+  if (status != nullptr) *status = 0;
   Request request{.target = url.target};
   request.headers = std::move(headers);
   request.headers.set("Connection", "Upgrade");
@@ -83,10 +84,11 @@ awaitable<Result<Stream>> dial_upgrade(
     if (head->headers.has_token("upgrade", protocol)) co_return connection.release();
     co_return fail(Code::kInternal, fmt::format("the server switched to something else than {}", protocol));
   }
-  const int status = head->status;
+  const int answered = head->status;
+  if (status != nullptr) *status = answered;
   auto body = co_await connection.read_body(kRefusalBytesMax, deadline);
   const std::string text = body ? printable(*body) : std::string("no readable body");
-  co_return fail(code_of_status(status), fmt::format("the server answered {}: {}", status, text));
+  co_return fail(code_of_status(answered), fmt::format("the server answered {}: {}", answered, text));
 }
 
 }  // namespace berth::net

@@ -73,7 +73,7 @@ FrameChannel::~FrameChannel() = default;
 FrameChannel::FrameChannel(FrameChannel&& other) noexcept = default;
 FrameChannel& FrameChannel::operator=(FrameChannel&& other) noexcept = default;
 
-awaitable<Result<Frame>> FrameChannel::read(Millis silence_max) {
+awaitable<Result<Frame>> FrameChannel::read(Millis silence_max, std::size_t bytes_max) {
   const std::shared_ptr<Impl> self = impl_;
   for (;;) {
     const std::string_view view = self->in.view();
@@ -81,8 +81,7 @@ awaitable<Result<Frame>> FrameChannel::read(Millis silence_max) {
     if (view.size() >= kHeaderBytes) {
       std::size_t size = 0;
       for (std::size_t i = 0; i < 4; ++i) size = size << 8U | static_cast<unsigned char>(view[i]);
-      if (size > kFrameBytesMax)
-        co_return invalid(fmt::format("a frame of {} bytes, the limit is {}", size, kFrameBytesMax));
+      if (size > bytes_max) co_return invalid(fmt::format("a frame of {} bytes, the limit is {}", size, bytes_max));
       wanted += size;
     }
     if (view.size() >= kHeaderBytes && view.size() >= wanted) {

@@ -36,8 +36,8 @@ class FrameChannel {
 
   /// The next frame. Pings are answered and pongs swallowed inside; both count as a sign of life.
   /// Errors: kTimeout when nothing at all came for `silence_max`, kUnavailable at the end of the stream, kInvalid when
-  /// a frame is too long or of a reserved type, kCancelled.
-  awaitable<Result<Frame>> read(Millis silence_max);
+  /// a frame is longer than `bytes_max` or of a reserved type, kCancelled.
+  awaitable<Result<Frame>> read(Millis silence_max, std::size_t bytes_max = kFrameBytesMax);
   /// Frames leave in the order of the calls. Completes when the frame is written, or queued behind one being written;
   /// waits while kFramesQueuedBytesMax are queued. A lost connection shows in the next call and in read().
   awaitable<Result<void>> write(std::uint8_t type, std::string payload, Deadline deadline);

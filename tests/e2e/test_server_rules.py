@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import re
+import socket
+import time
 import unittest
 
 from harness import SEED, Place, model, wait_for
@@ -151,6 +153,49 @@ class Rules(unittest.TestCase):
         connection.request(method, path, headers={"Host": host})
         answer = connection.getresponse()
         return answer, answer.read()
+
+    def test_strangers_get_no_connection_and_members_no_time(self):
+        def dial(path, key, protocol):
+            link = socket.create_connection(("127.0.0.1", self.place.port), timeout=30)
+            self.addCleanup(link.close)
+            link.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.place.port}\r\nAuthorization: Bearer {key}\r\n"
+                f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode()
+            )
+            return link, link.recv(4096).split(b"\r\n")[0]
+
+        for key in ("", "bk_nobody", self.place.new_key("no-worker", "inference")):
+            self.assertIn(b" 401 ", dial("/worker/v1/control", key, "berth-control")[1])
+            self.assertIn(b" 401 ", dial("/worker/v1/data", key, "berth-data")[1])
+        token = self.place.new_key("a-token", "join")
+        dripping, head = dial("/worker/v1/control", token, "berth-control")
+        self.assertIn(b" 101 ", head)
+        # A hello that says it is large is not waited for.
+        large, head = dial("/worker/v1/control", token, "berth-control")
+        self.assertIn(b" 101 ", head)
+        large.sendall((1 << 20).to_bytes(4, "big") + b"\x01" + b"{")
+        self.assertEqual(large.recv(1), b"")
+        # More than may be joining at once are turned away; when these end, there is room again.
+        links = [dial("/worker/v1/control", token, "berth-control") for _ in range(70)]
+        self.assertIn(b" 503 ", links[-1][1])
+        for link, _ in links:
+            link.close()
+        # Bytes that drip do not keep a connection.
+        begin = time.monotonic()
+        dripping.sendall((60_000).to_bytes(4, "big") + b"\x01")
+        dripping.settimeout(0.5)
+        while time.monotonic() < begin + 20:
+            try:
+                dripping.sendall(b" ")
+                if dripping.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertGreater(time.monotonic() - begin, 5)
+        self.assertIn(b" 101 ", dial("/worker/v1/control", token, "berth-control")[1])
 
     def test_names_that_begin_like_loopback(self):
         for host in ("127.evil.com", "127.0.0.1.evil.com:80", "localhost.evil.com"):

@@ -173,11 +173,18 @@ awaitable<Result<net::FrameChannel>> Agent::Impl::dial(std::string key) {
   net::HeaderList headers;
   headers.add("Authorization", "Bearer " + key);
   std::string protocol(wire::kControlUpgrade);
-  CO_TRY(
-      net::Stream stream,
-      co_await net::dial_upgrade(
-          std::move(url), options.tls, std::move(protocol), std::move(headers), Deadline::in(options.timing.dial_max)));
-  co_return net::FrameChannel(std::move(stream));
+  int status = 0;
+  auto stream = co_await net::dial_upgrade(std::move(url),
+                                           options.tls,
+                                           std::move(protocol),
+                                           std::move(headers),
+                                           Deadline::in(options.timing.dial_max),
+                                           &status);
+  // Said by the server itself: a certificate that is not the pinned one ends before the key is shown.
+  constexpr int kUnauthorized = 401;
+  key_refused = status == kUnauthorized;
+  if (!stream) co_return stream.error();
+  co_return net::FrameChannel(std::move(*stream));
 }
 
 /// hello → welcome or refused.
@@ -226,11 +233,11 @@ awaitable<Result<void>> Agent::Impl::connect_once() {
     session.reset();
   }
   const bool own_key = !credentials.worker_key.empty() && !joining;
-  key_refused = false;
   std::string key = own_key ? credentials.worker_key : options.token;
-  CO_TRY(net::FrameChannel channel, co_await dial(std::move(key)));
+  auto dialed = co_await dial(std::move(key));
+  key_refused = key_refused && own_key;
+  CO_TRY(net::FrameChannel channel, std::move(dialed));
   auto introduced = co_await introduce(channel);
-  // Said by the server itself: a certificate that is not the pinned one ends before the key is shown.
   key_refused = own_key && !introduced && introduced.error().code == Code::kUnauthenticated;
   CO_TRY(wire::Welcome welcome, std::move(introduced));
   CO_TRY_VOID(co_await keep_key(welcome));
