@@ -308,7 +308,17 @@ Result<std::optional<fleet::ModelFacts>> facts_here(const RouteDeps& d,
   if (request.facts || request.source.kind != "local") return Facts();
   if (request.source.path.empty())
     return invalid(fmt::format("{} is missing: a local model needs the path of its file or folder", field));
-  auto facts = hub::local_facts(request.source.path);
+  const auto& path = request.source.path;
+  const bool ours = hub::lies_under(path, d.model_roots);
+  if (!ours && !d.sees_files()) return Facts();  // it may lie where only a worker sees it
+  if (!ours)
+    return invalid(
+        fmt::format("{}: {} is not under a folder that this server reads models in ({}): start the server with "
+                    "--model-root FOLDER, or give the model's facts",
+                    field,
+                    printable(path),
+                    d.model_roots.empty() ? "none is configured" : join(d.model_roots, ", ")));
+  auto facts = hub::local_facts(path);
   if (facts) return Facts(std::move(*facts));
   const bool absent = facts.error().code == Code::kNotFound || facts.error().code == Code::kForbidden;
   if (absent && !d.sees_files()) return Facts();  // it may lie where only a worker sees it
@@ -356,7 +366,8 @@ std::vector<Route> management_routes(RouteDeps deps) {
       {"GET", "/api/v1/events", m, "events", with(events), {"object"}},
       {"POST", "/api/v1/login", "", "password for a key", with(login)},
       {"GET", "/api/v1/version", "", "version", with([](const auto& d, const auto&) {
-         return Result<Reply>(Reply{.status = 200, .json = fmt::format(R"({{"version":"{}"}})", d.version)});
+         return Result<Reply>(Reply{
+             .status = 200, .json = fmt::format(R"({{"version":"{}","insecure_http":{}}})", d.version, d.plain_http)});
        })},
   };
 }

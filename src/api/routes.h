@@ -20,8 +20,10 @@ struct RouteDeps {
   Auth& auth;
   std::function<void()> wake;  // something changed: tick soon
   std::string version;
+  bool plain_http = false;                     // beyond this machine, without TLS
   std::function<std::string()> store_trouble;  // why the store cannot be written; empty: it can
   std::function<bool()> sees_files;            // the workers' files are this machine's
+  std::vector<std::string> model_roots;        // folders that models may be read in
   std::shared_ptr<const wire::EmbeddedModels> models = std::make_shared<wire::EmbeddedModels>();
 };
 

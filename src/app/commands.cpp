@@ -169,7 +169,7 @@ Result<void> tell(cli::Context& context, const ServerProcess& server, const Serv
   context.out(fmt::format("berth {}\n", BERTH_VERSION));
   context.out(fmt::format("  server          {}\n", f.url));
   if (!f.fingerprint.empty()) context.out(fmt::format("  certificate     {}\n", f.fingerprint));
-  if (options.insecure_http)
+  if (f.plain_http)
     context.out("  WARNING         plain HTTP: keys and prompts can be read on the way (--insecure-http)\n");
   if (f.admin_password) context.out(fmt::format("  admin password  {}   (shown once)\n", *f.admin_password));
   context.out(fmt::format("  data            {}\n", options.data_dir));
@@ -191,16 +191,20 @@ Result<void> tell(cli::Context& context, const ServerProcess& server, const Serv
 int server_command(cli::Context& context, const std::vector<std::string>& args) {
   ServerArgs server_args;
   LogArgs log_args;
+  std::vector<std::string> model_roots;
   cli::Arguments a(
       "server", "Run a server: workers join it with `berth worker`.", {"berth server --listen 0.0.0.0:8443"});
   server_args.declare(a);
+  a.option("--model-root", model_roots, "folder that local models are read in for their facts; as the workers' own");
   log_args.declare(a);
   auto help = a.parse(args);
   if (!help) return context.misused(help.error());
   if (const auto& page = *help) return context.out(*page), cli::kExitOk;
+  if (auto ok = worker::check_folders("--model-root", model_roots); !ok) return context.misused(ok.error());
   start_log(log_args.json, log_args.debug);
   auto options = server_args.options(context.environment);
   if (!options) return context.misused(options.error());
+  options->model_roots = model_roots;
   auto server = ServerProcess::start(*options);
   if (!server) return context.failed(server.error());
   if (auto told = tell(context, **server, *options); !told) return context.failed(told.error());
@@ -267,6 +271,7 @@ int up_command(cli::Context& context, const std::vector<std::string>& args) {
     if (!read) return context.failed(read.error());
     profiles = std::move(*read);
   }
+  options->model_roots = own->model_roots;
   auto server = ServerProcess::start(*options);
   if (!server) return context.failed(server.error());
   if (auto told = tell(context, **server, *options); !told) return context.failed(told.error());
@@ -295,7 +300,15 @@ int up_command(cli::Context& context, const std::vector<std::string>& args) {
     if (auto started = start(std::move(w)); !started) return context.failed(started.error());
   }
   context.out("  stop with Ctrl-C; engines go on and are adopted at the next start\n");
-  if (auto ran = (*server)->run(); !ran) return context.failed(ran.error());
+  const auto all_there = [&workers]() -> Result<void> {
+    for (auto& w : workers) {
+      if (!w->ended()) continue;
+      if (auto why = w->stop(); !why) return in("the worker on this machine", why.error());
+      return fail(Code::kInternal, "the worker on this machine ended");
+    }
+    return {};
+  };
+  if (auto ran = (*server)->run(all_there); !ran) return context.failed(ran.error());
   for (auto& w : workers)
     if (auto stopped = w->stop(); !stopped) log::warn("worker", {log::kv("error", stopped.error().message)});
   return cli::kExitOk;

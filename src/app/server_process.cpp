@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/worker_link.h"
+#include "app/data_dir.h"
 #include "app/route_table.h"
 #include "app/usage_ledger.h"
 #include "base/log.h"
@@ -95,15 +96,13 @@ struct ServerProcess::State {
   net::ServerTls tls;
   bool everywhere = false;  // listens on all addresses
   ServerFacts facts;
+  std::function<Result<void>()> watch;   // what runs beside the server
+  Result<void> failure;                  // of that
+  std::unique_ptr<net::Signal> leaving;  // the server ends
 
   Result<void> open() {
     // The command line is wrong, not somebody's key: kInvalid, whatever the system says.
-    std::error_code ec;
-    std::filesystem::create_directories(options.data_dir, ec);
-    if (ec) return invalid(fmt::format("--data-dir {}: {}", options.data_dir, ec.message()));
-    if (!std::filesystem::is_directory(options.data_dir, ec))
-      return invalid(fmt::format("--data-dir {} is no directory", options.data_dir));
-    std::filesystem::permissions(options.data_dir, std::filesystem::perms::owner_all, ec);
+    TRY_VOID(prepare_data_dir(options.data_dir));
     TRY(auto opened, store::open_sqlite({.path = options.data_dir + "/berth.db", .pages_max = std::nullopt}));
     store = std::make_unique<store::Watched>(std::move(opened));
     TRY(const auto known, store->list({.kind = "api_key", .after = "", .limit = 1}));
@@ -158,8 +157,10 @@ struct ServerProcess::State {
                                                   .auth = *auth,
                                                   .wake = poke,
                                                   .version = options.version,
+                                                  .plain_http = facts.plain_http,
                                                   .store_trouble = [this] { return store->trouble(); },
-                                                  .sees_files = [this] { return links->all_on_this_machine(); }},
+                                                  .sees_files = [this] { return links->all_on_this_machine(); },
+                                                  .model_roots = options.model_roots},
                                    *links,
                                    api::ApiPools{.changes = *pool, .reads = *readers},
                                    clock,
@@ -192,6 +193,10 @@ struct ServerProcess::State {
                             host.find(':') == std::string::npos ? host : "[" + host + "]",
                             real.port);
     facts.fingerprint = tls.fingerprint();
+    facts.plain_http = !tls.enabled() && !endpoint.is_loopback();
+    if (facts.plain_http)
+      log::warn("plain HTTP beyond this machine: keys and prompts can be read on the way (--insecure-http)",
+                {log::kv("url", facts.url)});
     everywhere = endpoint.host == "0.0.0.0" || endpoint.host == "::";
     if (!endpoint.is_loopback() && !everywhere) options.hosts.push_back(endpoint.host);
     server =
@@ -249,14 +254,27 @@ struct ServerProcess::State {
     while (co_await net::sleep_for(kUsageEvery)) co_await flush_usage();
   }
 
+  awaitable<void> wait_for_signal() {
+    const int signal = co_await net::wait_stop_signal();
+    if (signal != 0) log::info("stopping", {log::kv("signal", signal)});
+    leaving->notify();
+  }
+
+  awaitable<void> watch_companions() {
+    while (co_await net::sleep_for(kTickEvery)) {
+      failure = watch();
+      if (!failure) co_return leaving->notify();
+    }
+  }
+
   awaitable<void> main_task() {
     net::TaskGroup tasks(loop.executor());
-    auto control = tasks.spawn(control_loop());
-    auto meter = tasks.spawn(usage_loop());
-    if (control && meter) {
-      const int signal = co_await net::wait_stop_signal();
-      log::info("stopping", {log::kv("signal", signal)});
-    }
+    leaving = std::make_unique<net::Signal>(loop.executor());
+    auto spawned = tasks.spawn(control_loop());
+    if (spawned) spawned = tasks.spawn(usage_loop());
+    if (spawned) spawned = tasks.spawn(wait_for_signal());
+    if (spawned && watch) spawned = tasks.spawn(watch_companions());
+    if (spawned) static_cast<void>(co_await leaving->wait(Deadline::never()));
     links->stop();
     co_await server->stop(Deadline::in(kDrainGrace));
     tasks.cancel();
@@ -289,9 +307,10 @@ Result<void> ServerProcess::introduce(const fleet::Worker& worker) {
   return {};
 }
 
-Result<void> ServerProcess::run() {
+Result<void> ServerProcess::run(std::function<Result<void>()> watch) {
+  state_->watch = std::move(watch);
   state_->loop.run_until_done(state_->main_task());
-  return {};
+  return state_->failure;
 }
 
 }  // namespace berth::app

@@ -195,7 +195,10 @@ Result<Server> Server::find(const Context& context, const ServerFlags& flags) {
     if (same && server.fingerprint_.empty()) server.fingerprint_ = file->fingerprint;
   }
   if (server.address_.empty()) server.address_ = kDefaultServer;
-  TRY_VOID(net::parse_url(server.address_ + "/"));
+  TRY(const auto url, net::parse_url(server.address_ + "/"));
+  if (!url.tls && url.unix_path.empty() && !server.key_.empty() && !net::Endpoint{url.host, url.port, ""}.is_loopback())
+    context.err(fmt::format("warning: {} is plain HTTP: the key and what is said can be read on the way\n",
+                            printable(server.address_)));
   return server;
 }
 

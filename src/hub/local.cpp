@@ -184,6 +184,20 @@ Result<fleet::ModelFacts> config_facts(const std::string& config, const std::str
   return metadata::with_weights(std::move(*facts), *read);
 }
 
+bool lies_under(const std::string& path, const std::vector<std::string>& roots) {
+  std::error_code ec;
+  if (!fs::path(path).is_absolute() || path.find('\0') != std::string::npos) return false;
+  const fs::path real = fs::weakly_canonical(path, ec);
+  if (ec) return false;
+  for (const auto& root : roots) {
+    const fs::path base = fs::canonical(root, ec);
+    if (ec) continue;
+    const auto [in_base, in_real] = std::mismatch(base.begin(), base.end(), real.begin(), real.end());
+    if (in_base == base.end()) return true;
+  }
+  return false;
+}
+
 Result<fleet::ModelFacts> local_facts(const std::string& path, bool metadata_only) {
   std::error_code ec;
   const fs::file_status status = fs::status(path, ec);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "fleet/model.h"
@@ -17,6 +18,10 @@ constexpr std::uint64_t kHeaderReadMax = 128ULL << 20;
 /// is absent. The only reader of model files on disk: worker, server and `berth check` all ask here.
 /// Errors: kNotFound, kInvalid (what is wrong with the file), kForbidden (not readable), kTooLarge (header, config).
 Result<fleet::ModelFacts> local_facts(const std::string& path, bool metadata_only = false);
+
+/// Whether the absolute path lies under one of `roots` once links are followed. What is not there, but would lie under
+/// a root, counts as lying there.
+bool lies_under(const std::string& path, const std::vector<std::string>& roots);
 
 /// Facts of a config.json, with the weights that a safetensors index beside it tells (`index` empty: without weights).
 /// Errors as above.

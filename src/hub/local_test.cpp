@@ -87,6 +87,26 @@ TEST_CASE("what is no model says what it is") {
   CHECK(holds(message(local_facts(pipe)), "not a regular file"));
 }
 
+TEST_CASE("a path lies under a root once links are followed, whether it is there or not") {
+  Folder folder, other;
+  fs::create_directories(folder.path / "deep");
+  const std::vector<std::string> roots = {"/no-such-root", folder.path.string()};
+  const auto under = [&](const fs::path& path) { return lies_under(path.string(), roots); };
+  folder.write("deep/m.gguf", "x");
+  other.write("secret.gguf", "x");
+  CHECK(under(folder.path / "deep" / "m.gguf"));
+  CHECK(under(folder.path / "deep" / "none.gguf"));
+  CHECK(under(folder.path));
+  CHECK_FALSE(under(other.path / "secret.gguf"));
+  CHECK_FALSE(under(folder.path / ".." / other.path.filename() / "secret.gguf"));
+  CHECK_FALSE(under(folder.path.string() + "-beside"));
+  CHECK_FALSE(lies_under("deep/m.gguf", roots));
+  CHECK_FALSE(lies_under((folder.path / "deep").string(), {}));
+  fs::create_symlink(other.path, folder.path / "out");
+  CHECK_FALSE(under(folder.path / "out" / "secret.gguf"));
+  CHECK_FALSE(under(folder.path / "out" / "none.gguf"));
+}
+
 TEST_CASE("a missing shard of a split GGUF file is named") {
   Folder folder;
   fs::copy_file(kHeaderOnly, folder.path / "m-00001-of-00002.gguf");

@@ -107,10 +107,14 @@ class Place:
         flags = ["--listen", f"127.0.0.1:{self.port}", "--data-dir", self.path("server")]
         return flags + ["--secret-file", self.path("secret.key")]
 
-    def worker_flags(self, state="worker"):
+    def roots(self):
+        """Where models may lie; `berth up` takes them for server and worker."""
         os.makedirs(self.path("models"), exist_ok=True)  # a root that is not there is refused
-        flags = ["--state-dir", self.path(state), "--launcher-dir", VENV + "/bin", "--model-root", MODELS]
-        return flags + ["--model-root", self.path("models"), "--engine-port", str(ENGINE_PORTS)]
+        return ["--model-root", MODELS, "--model-root", self.path("models")]
+
+    def worker_flags(self, state="worker"):
+        flags = ["--state-dir", self.path(state), "--launcher-dir", VENV + "/bin"]
+        return flags + self.roots() + ["--engine-port", str(ENGINE_PORTS)]
 
     def up(self, *more):
         process = self.start("up", "up", *self.server_flags(), *self.worker_flags(), "--name", "box", *more)
@@ -119,7 +123,7 @@ class Place:
         return process
 
     def server(self, *more):
-        process = self.start("server", "server", *self.server_flags(), *more)
+        process = self.start("server", "server", *self.server_flags(), *self.roots(), *more)
         self.wait_server(process, "server")
         return process
 

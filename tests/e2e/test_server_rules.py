@@ -54,6 +54,20 @@ class Rules(unittest.TestCase):
             self.assertIn(status, (400, 404), answer)
             self.assertIn(path or "path is missing", answer["detail"])
 
+    def test_only_model_roots_are_read(self):
+        there, absent = "/etc/passwd", "/etc/no-such-file"
+        told = {}
+        for path in (there, absent):
+            for route in ("/api/v1/decisions", "/api/v1/deployments?dry_run=true"):
+                body = {"source": {"kind": "local", "path": path}}
+                body = body if "decisions" in route else {"name": "peek", "spec": {"request": body}}
+                status, answer = self.place.call("POST", route, body)
+                self.assertEqual(status, 400, answer)
+                told.setdefault(route, []).append(answer["detail"].replace(path, "PATH"))
+                self.assertIn("--model-root", answer["detail"])
+        for answers in told.values():
+            self.assertEqual(answers[0], answers[1])
+
     def test_a_model_of_the_catalog_is_decided_by_name(self):
         path = "/api/v1/decisions"
         named = [
@@ -243,6 +257,26 @@ class Starts(unittest.TestCase):
             done = self.place.cli("server", *flags, code=1)
             self.assertIn(named, done.err)
             self.assertNotIn("chmod", done.err)
+
+    def test_a_worker_that_cannot_start_ends_its_up(self):
+        state = self.place.path("worker")
+        os.makedirs(state, mode=0o711)
+        with open(os.path.join(state, "worker.json"), "w", encoding="utf-8") as file:
+            file.write('{"worker_id": "torn')
+        begin = time.monotonic()
+        done = self.place.cli("up", *self.place.server_flags(), *self.place.worker_flags(), "--name", "box", code=1)
+        self.assertIn("worker.json", done.err)
+        self.assertLess(time.monotonic() - begin, 20)
+
+    def test_the_database_is_its_owners_alone(self):
+        data = self.place.path("server")
+        os.makedirs(data)
+        os.chmod(data, 0o755)
+        self.place.stop(self.place.server())
+        self.assertEqual(os.stat(data).st_mode & 0o777, 0o755)
+        self.assertIn("others can look into the data folder", self.place.log("server"))
+        for name in os.listdir(data):
+            self.assertEqual(os.stat(os.path.join(data, name)).st_mode & 0o077, 0, name)
 
     def test_the_admin_password_is_told_by_the_first_start_only(self):
         self.place.stop(self.place.server())

@@ -1,7 +1,13 @@
 #include "store/sqlite/db.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <limits>
+#include <unistd.h>
 #include <utility>
 
 #include "base/assert.h"
@@ -86,7 +92,23 @@ std::optional<Time> Query::optional_time(int column) const {
   return time(column);
 }
 
+namespace {
+
+/// SQLite makes files as the umask has it, and its -wal and -shm with the mode of the database.
+Result<void> keep_private(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const bool made = fd >= 0 && ::fchmod(fd, 0600) == 0;
+  const int why = errno;
+  if (fd >= 0) ::close(fd);
+  if (!made) return fail(Code::kUnavailable, fmt::format("{} cannot be opened: {}", path, std::strerror(why)));
+  for (const auto* end : {"-wal", "-shm"}) (void)!::chmod((path + end).c_str(), 0600);  // of an earlier version
+  return {};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Db>> Db::open(const std::string& path) {
+  TRY_VOID(keep_private(path));
   sqlite3* handle = nullptr;
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(path.c_str(), &handle, kFlags, nullptr);
