@@ -148,6 +148,7 @@ struct Api::State {
     const Route& row = *found.route;
     Result<Reply> reply = fail(Code::kInternal, "not run");
     auto call = make_call(exchange.request(), row, std::move(found.params));
+    if (call) call->peer = exchange.peer();
     if (!call) {
       reply = call.error();
     } else if (!row.handler) {
@@ -161,7 +162,9 @@ struct Api::State {
       call->body = std::move(*body);
       call->request_id = request_id;
       std::function<Result<Reply>()> job = [this, &row, &call] { return run(row, *call); };
-      auto& pool = row.method == "GET" ? pools.reads : pools.changes;
+      // What only asks never waits for what is being written.
+      const bool asks = row.method == "GET" || row.asks || call->query_flag("dry_run").value_or(false);
+      auto& pool = asks ? pools.reads : pools.changes;
       reply = co_await pool.run<Reply>(std::move(job));
     }
     auto response = reply ? net::make_response(reply->status, "application/json", std::move(reply->json))

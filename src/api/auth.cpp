@@ -6,6 +6,7 @@
 #include <mutex>
 #include <sodium.h>
 
+#include "api/login_limit.h"
 #include "base/text.h"
 #include "wire/json.h"
 
@@ -52,8 +53,7 @@ struct Auth::State {
   mutable std::mutex mutex;  // of what follows; never held while the disk writes: each request asks here
   std::map<std::string, Entry> by_digest;
   std::string password_hash;
-  int wrong_in_a_row = 0;
-  Time next_try_at{};
+  LoginLimit logins;
 
   Result<void> remove(const std::string& id);
   void sweep(Time now);
@@ -201,23 +201,16 @@ std::vector<KeyLine> Auth::list() const {
   return out;
 }
 
-Result<NewKey> Auth::login(std::string_view password) {
+Result<NewKey> Auth::login(std::string_view password, std::string_view peer) {
+  TRY_VOID(state_->logins.begin(peer, state_->clock.now()));
   std::string hash;
   {
     const std::scoped_lock lock(state_->mutex);
-    const Time now = state_->clock.now();
-    if (state_->wrong_in_a_row >= kLoginFreeTries && now < state_->next_try_at)
-      return fail(
-          Code::kRateLimited,
-          fmt::format("too many wrong passwords: try again in {} s", (state_->next_try_at - now).count() / 1000 + 1));
     hash = state_->password_hash;
   }
   const bool right = !hash.empty() && crypto_pwhash_str_verify(hash.c_str(), password.data(), password.size()) == 0;
-  {
-    const std::scoped_lock lock(state_->mutex);
-    state_->wrong_in_a_row = right ? 0 : state_->wrong_in_a_row + 1;
-    state_->next_try_at = state_->clock.now() + kLoginWait;
-  }
+  if (right) state_->logins.right(peer);
+  state_->logins.ended(peer);
   if (!right) return fail(Code::kUnauthenticated, "wrong password");
   std::string name = "login-" + to_lower(random_text(6));
   std::replace(name.begin(), name.end(), '_', '-');

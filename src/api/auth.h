@@ -23,9 +23,6 @@ constexpr std::string_view kScopeOperator = "operator";
 /// argon2id: 19 MiB, two passes (DESIGN §6).
 constexpr std::size_t kPasswordMemoryBytes = 19ULL * 1024 * 1024;
 constexpr unsigned long long kPasswordPasses = 2;
-/// Wrong passwords in a row before each further try must wait kLoginWait.
-constexpr int kLoginFreeTries = 5;
-constexpr Duration kLoginWait{5'000};
 constexpr Duration kLoginKeyLives{12 * 3600 * 1000};
 
 /// A key that was presented and found.
@@ -77,8 +74,8 @@ class Auth {
   /// Errors: kNotFound.
   Result<void> revoke(const std::string& name_or_id);
   [[nodiscard]] std::vector<KeyLine> list() const;
-  /// Errors: kUnauthenticated, kRateLimited with the seconds to wait.
-  Result<NewKey> login(std::string_view password);
+  /// `peer`: who tries, for the limit (login_limit.h). Errors: kUnauthenticated, kRateLimited with the seconds to wait.
+  Result<NewKey> login(std::string_view password, std::string_view peer);
 
  private:
   struct State;

@@ -237,7 +237,9 @@ Route evaluation_route(RouteDeps deps) {
         EvaluationAnswer answer;
         for (const auto& spec : body.model_specs) answer.results.push_back(evaluate(deps, spec, caller_of(call)));
         return Reply{.status = 200, .json = wire::to_json(answer)};
-      }};
+      },
+      {},
+      true};
 }
 
 }  // namespace berth::api

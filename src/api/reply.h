@@ -24,6 +24,7 @@ struct Call {
   std::optional<std::string> if_match;
   Principal principal;
   std::string request_id;
+  std::string peer;  // "address:port" of the client
   Time now{};
 
   [[nodiscard]] std::optional<std::string> query_text(std::string_view name) const {
@@ -47,6 +48,7 @@ struct Route {
   std::string summary;
   RouteHandler handler;              // null: answered by Api itself, in a stream
   std::vector<std::string> query{};  // the keys that its query may have; others are refused
+  bool asks = false;                 // changes nothing, whatever its method
 };
 
 /// RFC 9457. `status` 0: the error's own.

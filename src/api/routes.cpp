@@ -236,7 +236,7 @@ Result<Reply> delete_key(const RouteDeps& d, const Call& call) {
 
 Result<Reply> login(const RouteDeps& d, const Call& call) {
   TRY(auto body, wire::from_json<LoginRequest>(call.body, Strictness::kStrict));
-  TRY(auto fresh, d.auth.login(body.password));
+  TRY(auto fresh, d.auth.login(body.password, call.peer));
   return ok(NewKeyAnswer{fresh.id, fresh.name, fresh.key, fresh.expires_at});
 }
 
@@ -355,7 +355,7 @@ std::vector<Route> management_routes(RouteDeps deps) {
       {"GET", "/api/v1/instances", m, "list instances", with(instances), {"deployment"}},
       {"GET", "/api/v1/instances/{name}", m, "one instance", with(instance)},
       {"DELETE", "/api/v1/instances/{name}", m, "stop an instance", with(delete_instance)},
-      {"POST", "/api/v1/decisions", m, "answer a request", with(decide)},
+      {"POST", "/api/v1/decisions", m, "answer a request", with(decide), {}, true},
       {"GET", "/api/v1/decisions/{id}", m, "a stored decision", with([](const auto& d, const auto& c) {
          return stored_decision(d, c.params.at("id"));
        })},

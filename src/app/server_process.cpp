@@ -25,8 +25,8 @@ namespace {
 using net::awaitable;
 using net::Deadline;
 
-constexpr std::size_t kPoolThreads = 4;    // changes and decisions
-constexpr std::size_t kReaderThreads = 2;  // what never waits for a change
+constexpr std::size_t kPoolThreads = 4;    // changes
+constexpr std::size_t kReaderThreads = 4;  // what never waits for a change
 constexpr net::Millis kTickEvery{1'000};   // at the latest; events wake it
 constexpr net::Millis kUsageEvery{2'000};  // usage is written in groups
 constexpr net::Millis kDrainGrace{10'000};

@@ -134,13 +134,7 @@ struct Reconciler::State {
                 const std::string& message);
 
   // checks.cpp
-  Result<fleet::Request> canonical(fleet::Request request, const engines::Caller& caller) const;
-  Result<void> check_names(const fleet::Request& request) const;
-  /// The spec as it is stored. `own`: id of the deployment that it is for, empty for a new one.
-  Result<fleet::DeploymentSpec> check_spec(const std::string& name,
-                                           const std::string& own,
-                                           fleet::DeploymentSpec spec,
-                                           const engines::Caller& caller) const;
+  /// The spec as it is stored.
   Result<fleet::DeploymentSpec> check_new(const std::string& name,
                                           fleet::DeploymentSpec spec,
                                           const engines::Caller& caller) const;

@@ -22,11 +22,16 @@ class BusyStore(unittest.TestCase):
 
     def slowest_while(self, locked):
         """Seconds of the slowest answer to each question, asked again and again until `locked` is over."""
+        request = {"source": {"kind": "local", "path": model()}}
+        evaluation = {"model_specs": [{"source": "local_path", "local_path": model()}]}
         questions = [
             ("GET", "/healthz", None, 200),
             ("GET", "/api/v1/workers", None, 200),
             ("GET", "/v1/models", None, 200),
             ("POST", "/v1/chat/completions", {"model": "nobody", "messages": []}, 404),
+            ("POST", "/api/v1/decisions", request, 200),
+            ("POST", "/api/v1/deployments?dry_run=true", {"name": "dry", "spec": {"request": request}}, 200),
+            ("POST", "/v1/model-evaluations", evaluation, 200),
         ]
         slowest = {path: 0.0 for _, path, _, _ in questions}
         while not locked.wait(0.05):

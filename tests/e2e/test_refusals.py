@@ -79,9 +79,17 @@ class Refusals(unittest.TestCase):
     def test_a_model_outside_the_roots(self):
         outside = self.place.path("outside.gguf")
         shutil.copyfile(model(), outside)
-        # The server may read the header for its facts; the worker must not start an engine with it.
         request = {"deployment": "outside", "source": {"kind": "local", "path": outside}}
         body = {"name": "outside", "spec": {"request": request, "route": "outside"}}
+        status, answer = self.place.call("POST", "/api/v1/deployments", body)
+        self.assertEqual(status, 400, answer)
+        self.assertIn("--model-root", answer["detail"])
+        # Who brings the facts along needs no file on the server; the worker must not start an engine with it.
+        inside = {"name": "inside", "spec": {"request": {"source": {"kind": "local", "path": model()}}}}
+        status, answer = self.place.call("POST", "/api/v1/deployments", inside)
+        self.assertEqual(status, 201, answer)
+        request["facts"] = self.place.get("/api/v1/deployments/inside")["spec"]["request"]["facts"]
+        self.place.cli("delete", "deployment", "inside", "--wait")
         status, answer = self.place.call("POST", "/api/v1/deployments", body)
         self.assertEqual(status, 201, answer)
         self.addCleanup(lambda: self.place.cli("delete", "deployment", "outside", "--wait"))
