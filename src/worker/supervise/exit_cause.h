@@ -17,6 +17,7 @@ constexpr std::string_view kModelUnreadable = "model_unreadable";
 constexpr std::string_view kConfiguration = "configuration";
 constexpr std::string_view kRefused = fleet::kExitRefused;
 constexpr std::string_view kNotReady = "not_ready";
+constexpr std::string_view kUnanswered = "unanswered";  // it was ready and answers no more
 constexpr std::string_view kSignal = "signal";
 constexpr std::string_view kAborted = "aborted";  // SIGABRT: a check of the engine's own failed
 constexpr std::string_view kExit = "exit";

@@ -59,12 +59,13 @@ class HttpProbe final : public EngineProbe {
                                               std::move(headers),
                                               question.body,
                                               options);
-    if (!response.has_value()) return ProbeResult{.ready = false, .detail = response.error().message};
+    if (!response.has_value()) return ProbeResult{.ready = false, .status = 0, .detail = response.error().message};
     if (response->status == 200 && response->body.find(question.answer) != std::string::npos)
-      return ProbeResult{.ready = true, .detail = ""};
+      return ProbeResult{.ready = true, .status = response->status, .detail = ""};
     const std::string_view shown = std::string_view(response->body).substr(0, kDetailBytesMax);
     return ProbeResult{
         .ready = false,
+        .status = response->status,
         .detail = fmt::format(
             "{} answered {}: {}", question.path, response->status, is_utf8(shown) ? printable(shown) : "(not text)")};
   }

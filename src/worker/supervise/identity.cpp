@@ -73,17 +73,20 @@ std::optional<ProcessStat> parse_process_stat(std::string_view line) {
   if (open == std::string_view::npos || close == std::string_view::npos || close < open) return std::nullopt;
   const auto pid = parse_u64(trim(line.substr(0, open)));
   const std::vector<std::string> fields = split(trim(line.substr(close + 1)), ' ');
-  // Field 3 of proc(5) is fields[0]: state; 5: group, 6: session, 22: start time.
+  // Field 3 of proc(5) is fields[0]: state; 5: group, 6: session, 14 and 15: processor time, 22: start time.
   if (!pid || fields.size() < 20 || fields[0].size() != 1) return std::nullopt;
   const auto group = parse_u64(fields[2]);
   const auto session = parse_u64(fields[3]);
+  const auto user = parse_u64(fields[11]);
+  const auto kernel = parse_u64(fields[12]);
   const auto start = parse_u64(fields[19]);
-  if (!group || !session || !start) return std::nullopt;
+  if (!group || !session || !start || !user || !kernel) return std::nullopt;
   return ProcessStat{.pid = static_cast<std::int64_t>(*pid),
                      .state = fields[0][0],
                      .group = static_cast<std::int64_t>(*group),
                      .session = static_cast<std::int64_t>(*session),
-                     .start_ticks = *start};
+                     .start_ticks = *start,
+                     .cpu_ticks = *user + *kernel};
 }
 
 std::optional<ProcessStat> process_stat(std::int64_t pid) {

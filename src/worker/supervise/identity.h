@@ -32,6 +32,7 @@ struct ProcessStat {
   std::int64_t group = 0;
   std::int64_t session = 0;
   std::uint64_t start_ticks = 0;
+  std::uint64_t cpu_ticks = 0;  // that it has used, in user and kernel mode
 };
 
 /// Absent when there is no such process.

@@ -20,6 +20,7 @@ struct ProbeTarget {
 
 struct ProbeResult {
   bool ready = false;
+  int status = 0;      // that it answered with; 0: no answer
   std::string detail;  // what was seen instead: "connection refused", "503 loading model"
 };
 

@@ -123,6 +123,7 @@ void Supervisor::Impl::adopt(InstanceRecord record, Time now, std::vector<std::s
   }
   if (alive && kept.ready_at) {
     notes_out.push_back(fmt::format("instance {} goes on as process {}", id, kept.process.pid));
+    instance.next_probe_at = now;  // it was ready once; whether it still answers is asked at once
     return set_state(instance, InstanceState::kReady, "");
   }
   if (alive) {

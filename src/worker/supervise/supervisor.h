@@ -28,9 +28,12 @@ struct SupervisorLimits {
   Duration tick_every = std::chrono::milliseconds(250);  // while something moves
   Duration idle_every = std::chrono::seconds(2);         // nothing moves: exits are still noticed this soon
   Duration probe_every = std::chrono::milliseconds(500);
-  Duration start_base = std::chrono::seconds(120);    // process, runtime, kernels …
-  Duration start_per_gib = std::chrono::seconds(30);  // … and reading: 34 MiB/s, a slow network disk
-  Duration backoff_base = std::chrono::seconds(2);    // doubles with each failure in a row, ±20 %
+  Duration ask_again_every = std::chrono::seconds(30);  // one that is ready, whether it still answers
+  Duration unanswered_every = std::chrono::seconds(5);  // one that did not
+  std::uint32_t unanswered_max = 3;                     // in a row: then it is killed and started again
+  Duration start_base = std::chrono::seconds(120);      // process, runtime, kernels …
+  Duration start_per_gib = std::chrono::seconds(30);    // … and reading: 34 MiB/s, a slow network disk
+  Duration backoff_base = std::chrono::seconds(2);      // doubles with each failure in a row, ±20 %
   Duration backoff_max = std::chrono::minutes(5);
   Duration stable_after = std::chrono::minutes(10);  // ready this long: failures count from 0 again
   Duration stop_grace = std::chrono::seconds(10);    // between SIGTERM and SIGKILL

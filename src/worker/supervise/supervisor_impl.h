@@ -43,6 +43,9 @@ struct Instance {
   Time log_checked_at{};
   std::future<Result<ProbeResult>> probe;
   std::string probe_detail;
+  std::chrono::steady_clock::time_point probe_began;
+  std::uint64_t cpu_at_probe = 0;      // ticks of its processes
+  std::uint32_t unanswered = 0;        // probes in a row, since it was ready
   std::uint64_t kernel_oom_kills = 0;  // at the start
   std::set<std::int64_t> pids;         // seen as members: to find them in the driver's list after their end
   std::vector<fleet::DeviceClaim> observed;
@@ -116,6 +119,11 @@ struct Supervisor::Impl {
   bool cgroup_gone(Instance& instance, Time now);
   void free_places(Instance& instance);
   void poll_probe(Instance& instance, Time now);
+  /// Asks one that is ready whether it still answers; true when it was given up.
+  bool ask_again(Instance& instance, Time now);
+  bool has_much_to_do(Instance& instance, const ProbeResult& seen);
+  /// False while too many are under way.
+  bool begin_probe(Instance& instance);
   void abandon_probe(Instance& instance);
   void observe(Instance& instance, Time now);
   void set_state(Instance& instance, InstanceState state, std::string message);

@@ -19,8 +19,15 @@ class FakeProbe final : public EngineProbe {
   Result<ProbeResult> probe(const ProbeTarget& target) override {
     const std::lock_guard hold(mutex_);
     targets_.push_back(target);
-    if (ready_.contains(target.instance)) return ProbeResult{.ready = true, .detail = ""};
-    return ProbeResult{.ready = false, .detail = "503 loading model"};
+    if (ready_.contains(target.instance)) return ProbeResult{.ready = true, .status = 200, .detail = ""};
+    if (takes_ > Duration::zero()) std::this_thread::sleep_for(takes_);
+    return ProbeResult{.ready = false, .status = status_, .detail = status_ == 0 ? "no answer" : "503 loading model"};
+  }
+  /// From now on what is not ready answers with `status`, or not at all (0), after that long.
+  void set_failing(int status, Duration takes = {}) {
+    const std::lock_guard hold(mutex_);
+    status_ = status;
+    takes_ = takes;
   }
   void set_ready(const std::string& instance, bool ready = true) {
     const std::lock_guard hold(mutex_);
@@ -37,6 +44,8 @@ class FakeProbe final : public EngineProbe {
  private:
   std::mutex mutex_;
   std::set<std::string> ready_;
+  int status_ = 503;
+  Duration takes_{};
   std::vector<ProbeTarget> targets_;
 };
 

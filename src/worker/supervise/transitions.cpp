@@ -127,49 +127,12 @@ Time Supervisor::Impl::step_starting(Instance& instance, Time now) {
   return now + options.limits.tick_every;
 }
 
-void Supervisor::Impl::poll_probe(Instance& instance, Time now) {
-  if (instance.probe.valid()) {
-    if (instance.probe.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-    const Result<ProbeResult> result = instance.probe.get();
-    instance.next_probe_at = now + options.limits.probe_every;
-    if (result.has_value() && result->ready) {
-      instance.record.ready_at = now;
-      set_state(instance, InstanceState::kReady, "");
-      save(instance.record);
-      log::info("instance ready", {log::kv("instance", instance.record.instance)});
-      return;
-    }
-    const std::string detail = result.has_value() ? result->detail : result.error().message;
-    if (detail != instance.probe_detail) ++changes;
-    instance.probe_detail = detail;
-    instance.message = "no answer yet: " + detail;
-    return;
-  }
-  if (now < instance.next_probe_at) return;
-  const auto in_flight = static_cast<std::size_t>(
-      std::count_if(instances.begin(), instances.end(), [](const auto& entry) { return entry.second.probe.valid(); }));
-  if (in_flight + abandoned_probes.size() >= kProbesMax) return;
-  const fleet::InstanceSpec& spec = instance.record.spec;
-  ProbeTarget target{.instance = instance.record.instance,
-                     .port = static_cast<std::uint16_t>(instance.record.port),
-                     .secret = instance.secret,
-                     .task = spec.task,
-                     .model = spec.route.empty() ? spec.deployment_name : spec.route};
-  instance.probe =
-      std::async(std::launch::async, [prober = probe, target = std::move(target)] { return prober->probe(target); });
-}
-
-void Supervisor::Impl::abandon_probe(Instance& instance) {
-  // Destroying the future would wait for the engine that no longer answers.
-  if (instance.probe.valid()) abandoned_probes.push_back(std::move(instance.probe));
-  instance.probe = {};
-}
-
 Time Supervisor::Impl::step_ready(Instance& instance, Time now) {
   if (has_ended_now(instance)) {
     ended(instance, now);
     return now + options.limits.tick_every;
   }
+  if (ask_again(instance, now)) return now + options.limits.tick_every;
   InstanceRecord& record = instance.record;
   if (record.failures != 0 && record.ready_at && now - *record.ready_at >= options.limits.stable_after) {
     record.failures = record.same_errors = 0;
