@@ -14,6 +14,7 @@
 namespace berth::cli {
 namespace {
 
+using fleet::Policy;
 using fleet::Verdict;
 
 engines::EngineCatalog embedded() {
@@ -65,13 +66,13 @@ struct Answer {
   std::vector<fleet::Fix> fixes;
 };
 
-Answer answer(const fleet::FleetSnapshot& fleet, fleet::Request request) {
+Answer answer(const fleet::FleetSnapshot& fleet, fleet::Request request, const Policy& policy = {}) {
   const auto catalog = embedded();
   auto canonical = engines::canonical(catalog, std::move(request));
   REQUIRE_MESSAGE(canonical.has_value(), canonical.error().message);
   Answer out;
-  out.decision = placement::decide(fleet, *canonical, {}, catalog);
-  out.fixes = placement::fixes(fleet, *canonical, {}, catalog, out.decision, {});
+  out.decision = placement::decide(fleet, *canonical, policy, catalog);
+  out.fixes = placement::fixes(fleet, *canonical, policy, catalog, out.decision, {});
   return out;
 }
 
@@ -135,11 +136,22 @@ TEST_CASE("an architecture that an engine dropped is run by the version before, 
 }
 
 TEST_CASE("the version that a worker has is the one that is judged") {
-  auto a = answer(one_gpu({{"vllm", "0.9.2"}}), asking("Qwen3_5ForConditionalGeneration"));
+  Policy nothing_installed;
+  nothing_installed.allow_install = false;
+  const auto wanted = asking("Qwen3_5ForConditionalGeneration");
+  auto a = answer(one_gpu({{"vllm", "0.9.2"}}), wanted, nothing_installed);
   CHECK(a.decision.verdict == Verdict::kDoesNotFit);
   CHECK(first_text(a).find("vLLM 0.9.2 does not run the architecture Qwen3_5ForConditionalGeneration") == 0);
-  a = answer(one_gpu({{"vllm", "0.9.2"}, {"vllm", "0.18.0"}}), asking("Qwen3_5ForConditionalGeneration"));
-  CHECK(a.decision.verdict == Verdict::kFits);
+  a = answer(one_gpu({{"vllm", "0.9.2"}, {"vllm", "0.18.0"}}), wanted, nothing_installed);
+  REQUIRE_MESSAGE(a.decision.verdict == Verdict::kFits, a.decision.summary);
+  CHECK(a.decision.plans.front().engine_version == "0.18.0");
+  // Where another version can be installed beside it, that one is planned, and only then.
+  a = answer(one_gpu({{"vllm", "0.9.2"}}), wanted);
+  REQUIRE(a.decision.verdict == Verdict::kFits);
+  CHECK(engines::compare_versions(a.decision.plans.front().engine_version, "0.17.0") >= 0);
+  a = answer(one_gpu({{"vllm", "0.12.7"}}), asking("Qwen3ForCausalLM"));
+  REQUIRE(a.decision.verdict == Verdict::kFits);
+  CHECK(a.decision.plans.front().engine_version == "0.12.7");
   a = answer(one_gpu({{"vllm", "0.40.0"}}), asking("WhoKnowsForCausalLM"));
   CHECK(a.decision.verdict == Verdict::kUnknown);
 }

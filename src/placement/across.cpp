@@ -89,7 +89,7 @@ std::vector<Across::Kind> Across::kinds_of(std::size_t option, const Ledgers& le
       const auto& type = worker.cls->types[t];
       const auto& chain = *worker.cls->chains[option][t];
       if (type.cpu || !search_.admits(worker, chain)) continue;
-      if (over_workers_limit(*context_.options[option].engine, chain.version) != nullptr) continue;
+      if (over_workers_limit(*context_.options[option].engine, chain.known_as) != nullptr) continue;
       Offer offer{w, &type, &chain, usable_devices(context_, *worker.entry, ledgers[w], type), 0};
       if (context_.group_size > 0) drop_taken(offer.usable, worker.ledger, ledgers[w]);
       if (offer.usable.empty()) continue;
@@ -338,7 +338,7 @@ std::optional<RuleOutcome> Across::limited_version(std::size_t option) const {
     for (std::size_t t = 0; t < worker->cls->types.size(); ++t) {
       const auto& chain = *worker->cls->chains[option][t];
       if (worker->cls->types[t].cpu || !search_.admits(*worker, chain)) continue;
-      if (const auto* limit = over_workers_limit(engine, chain.version))
+      if (const auto* limit = over_workers_limit(engine, chain.known_as))
         return RuleOutcome::reject(Reason::kLayoutUnsupported,
                                    {{"engine", engine.title + " " + chain.version},
                                     {"engine_id", engine.id},

@@ -20,20 +20,6 @@ std::string titled(const Engine& engine, const std::string& version) {
   return version.empty() ? engine.title : engine.title + " " + version;
 }
 
-/// The version that would run and what it does; of several on the worker, one that runs the model.
-std::pair<const std::string*, Runs> version_that_runs(const StaticInput& in) {
-  auto& answers = *in.option.architecture;
-  const bool free = !in.context.request.restriction.engine_version;
-  const std::string* best = nullptr;
-  if (free && in.entry.worker.engines)
-    for (const auto& have : *in.entry.worker.engines) {
-      if (have.engine != in.option.engine->id || have.version.empty()) continue;
-      if (best == nullptr || answers.runs(have.version) < answers.runs(*best)) best = &have.version;
-    }
-  if (best == nullptr) best = &in.version;
-  return {best, answers.runs(*best)};
-}
-
 /// "vLLM from 0.17.0 on and SGLang do", or that none does.
 RuleOutcome::Args who_does(const engines::EngineCatalog& catalog, const fleet::ModelFacts& facts) {
   std::vector<std::string> en, zh;
@@ -85,18 +71,19 @@ RuleOutcome architecture(const StaticInput& in, RowState&) {
   const Engine& engine = *in.option.engine;
   const auto& facts = in.context.request.facts;
   if (engine.formats.empty() || engine.architectures.any || !facts) return RuleOutcome::pass();
-  const auto [version, runs] = version_that_runs(in);
-  const std::string engine_text = titled(engine, *version);
+  const std::string& version = in.version;
+  const Runs runs = in.option.architecture->runs(version);
+  const std::string engine_text = titled(engine, version);
   if (runs == Runs::kUnknown) return not_known(in, engine_text, *facts);
   if (runs == Runs::kNo) {
     auto args = who_does(in.context.catalog, *facts);
     args.insert(
         args.end(),
-        {{"engine", engine_text}, {"title", engine.title}, {"version", *version}, {"architecture", name_of(*facts)}});
+        {{"engine", engine_text}, {"title", engine.title}, {"version", version}, {"architecture", name_of(*facts)}});
     return RuleOutcome::reject(Reason::kUnsupportedArchitecture, std::move(args));
   }
   const auto& match = in.option.architecture->match();
-  const auto* row = engines::row_for(match, *version);
+  const auto* row = engines::row_for(match, version);
   if (row == nullptr) return RuleOutcome::pass();  // a version between two that have it by different rows
   const auto& tasks = engines::tasks_of(match, *row);
   if (!holds(tasks, in.context.request.task))

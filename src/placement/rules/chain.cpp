@@ -17,6 +17,32 @@ RuleOutcome guarded(StaticRule rule, const StaticInput& input, RowState& rows) {
   }
 }
 
+bool is_installed(const StaticInput& input) {
+  const auto& there = input.entry.worker.engines;
+  return there && std::any_of(there->begin(), there->end(), [&](const fleet::EngineInstall& have) {
+           return have.engine == input.option.engine->id && have.version == input.version;
+         });
+}
+
+/// The version that an installed one is judged as: of those that have a row for such a device, itself, else the newest
+/// that is older, else the oldest.
+const std::string& judged_as(const StaticInput& input) {
+  const std::string* best = nullptr;
+  const std::string* oldest = nullptr;
+  for (const auto& row : input.option.engine->rows) {
+    if (!row_admits(row, input.type)) continue;
+    if (row.versions.empty()) return input.version;
+    for (const auto& known : row.versions) {
+      const auto order = engines::compare_versions(known, input.version);
+      if (order == 0) return known;
+      if (oldest == nullptr || engines::compare_versions(known, *oldest) < 0) oldest = &known;
+      if (order < 0 && (best == nullptr || engines::compare_versions(known, *best) > 0)) best = &known;
+    }
+  }
+  if (oldest == nullptr) return input.version;
+  return best != nullptr ? *best : *oldest;
+}
+
 // A rejected version scores by how far it got; a passing one beats all, fewer warns first.
 std::uint64_t grade(const StaticChain& chain) {
   constexpr std::uint64_t kPassing = 1000;
@@ -29,9 +55,12 @@ StaticChain static_chain(const StaticInput& input) {
   StaticChain chain;
   chain.version = input.version;
   RowState rows;
+  // Nobody knows a version that is pinned and nowhere to be seen; one that is there is judged by its neighbour.
+  rows.known_as = is_installed(input) ? judged_as(input) : input.version;
+  chain.known_as = rows.known_as;
   for (const auto& row : input.option.engine->rows) {
     const bool fits_version = row.versions.empty() ||
-                              std::find(row.versions.begin(), row.versions.end(), input.version) != row.versions.end();
+                              std::find(row.versions.begin(), row.versions.end(), rows.known_as) != row.versions.end();
     if (fits_version) rows.rows.push_back(&row);
   }
   for (const auto& [id, rule] : static_rules()) {
@@ -76,21 +105,41 @@ Few<const std::string*> candidates(const Option& option, const DeviceType& type)
   return out;
 }
 
+/// The versions of the engine that this worker has, newest first, where the request pins none; a plan names the one
+/// that really runs. Those that do not tell theirs are left out.
+Few<const std::string*> installed(const Context& context, const Option& option, const WorkerEntry& entry) {
+  Few<const std::string*> out;
+  if (context.request.restriction.engine_version || !entry.worker.engines) return out;
+  for (const auto& have : *entry.worker.engines)
+    if (have.engine == option.engine->id && !have.version.empty()) out.push_back(&have.version);
+  std::sort(out.begin(), out.end(), [](const std::string* a, const std::string* b) {
+    const auto order = engines::compare_versions(*a, *b);
+    return order != 0 ? order > 0 : *a < *b;
+  });
+  return out;
+}
+
 }  // namespace
 
 StaticChain best_version(Context& context, const Option& option, const WorkerEntry& entry, const DeviceType& type) {
   StaticChain best;
   bool first = true;
-  for (const auto* candidate : candidates(option, type)) {
-    const std::string& version = *candidate;
-    const StaticInput input{context, option, version, entry, type};
-    StaticChain chain = static_chain(input);
-    if (!first && grade(chain) <= grade(best)) continue;
-    best = std::move(chain);
-    first = false;
-    // No version changes what the request or the model's format decides, and nothing beats a clean pass.
-    if (best.blocked ? best.rejected_at <= index(RuleId::kFormat) : best.warns == 0) break;
-  }
+  const auto there = installed(context, option, entry);
+  const auto try_all = [&](const Few<const std::string*>& versions) {
+    for (const auto* version : versions) {
+      StaticChain chain = static_chain({context, option, *version, entry, type});
+      if (!first && grade(chain) <= grade(best)) continue;
+      best = std::move(chain);
+      first = false;
+      // No version changes what the request or the model's format decides, and nothing beats a clean pass.
+      if (best.blocked ? best.rejected_at <= index(RuleId::kFormat) : best.warns == 0) return;
+    }
+  };
+  try_all(there);
+  // What is there is used as it is; another version only where it could be installed.
+  const bool open =
+      there.empty() || (best.blocked && best.rejected_at > index(RuleId::kFormat) && context.policy.allow_install);
+  if (open) try_all(candidates(option, type));
   for (std::size_t i = 0; i < kRuleCount; ++i)
     if (std::find(kOwnRules.begin(), kOwnRules.end(), static_cast<RuleId>(i)) == kOwnRules.end())
       best.told.put(i, best.outcomes[i]);

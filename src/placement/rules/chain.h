@@ -43,7 +43,8 @@ constexpr std::array kOwnRules = {RuleId::kWorkerReady,
 /// What the rules up to `health` say of one engine version on one type.
 struct StaticChain {
   std::string version;
-  Chain outcomes;  // worker_ready … selection and layout … disk stay pass; filled by their own callers
+  std::string known_as;  // the catalog's version that it is judged as
+  Chain outcomes;        // worker_ready … selection and layout … disk stay pass; filled by their own callers
   bool blocked = false;
   std::size_t rejected_at = kRuleCount;  // index of the first reject
   std::uint32_t warns = 0;

@@ -73,12 +73,12 @@ RuleOutcome type_need(const StaticInput& in, const fleet::Device& device, const 
 }
 
 /// The first type of the model that this device may lack, as far as this version of the engine needs it.
-RuleOutcome type_needs(const StaticInput& in, const fleet::Device& device) {
+RuleOutcome type_needs(const StaticInput& in, const RowState& state, const fleet::Device& device) {
   if (!in.context.request.facts) return RuleOutcome::pass();
   const auto& facts = *in.context.request.facts;
   RuleOutcome untold;
   for (const auto& need : in.option.engine->type_needs) {
-    const bool applies = need.vendor == in.type.vendor && holds(need.versions, in.version) &&
+    const bool applies = need.vendor == in.type.vendor && holds(need.versions, state.known_as) &&
                          (facts.quantization == need.type || facts.dtype == need.type);
     if (!applies) continue;
     const auto& flags = in.option.settings.flags;
@@ -123,7 +123,7 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
   if (auto outcome = keep_variants(in, *device, state); outcome.outcome != Outcome::kPass) return outcome;
   const std::string* least = nullptr;
   for (const auto* row : state.rows) {
-    if (!row->capability_min) return type_needs(in, *device);
+    if (!row->capability_min) return type_needs(in, state, *device);
     if (least == nullptr || engines::compare_versions(*row->capability_min, *least) < 0) least = &*row->capability_min;
   }
   auto outcome =
@@ -133,7 +133,7 @@ RuleOutcome capability(const StaticInput& in, RowState& state) {
   (void)keep(state.rows, [&](const SupportRow& row) {
     return engines::compare_versions(has, row.capability_min.value_or("")) >= 0;
   });
-  return type_needs(in, *device);
+  return type_needs(in, state, *device);
 }
 
 }  // namespace berth::placement

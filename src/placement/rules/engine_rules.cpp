@@ -168,7 +168,8 @@ RuleOutcome command_present(const StaticInput& in) {
   return absent("the request gives neither settings.command nor settings.image");
 }
 
-/// What the worker has of the engine that was asked for. A version counts only where the request pins one.
+/// What the worker has of the version that is judged. One that does not tell its version counts as any, unless the
+/// request pins one.
 enum class Present { kYes, kVersionUntold, kOtherVersion, kNo };
 
 Present present(const StaticInput& in) {
@@ -177,7 +178,8 @@ Present present(const StaticInput& in) {
   if (!in.entry.worker.engines) return best;
   for (const auto& have : *in.entry.worker.engines) {
     if (have.engine != in.option.engine->id) continue;
-    if (!pinned || have.version == *pinned) return Present::kYes;
+    if (have.version == in.version) return Present::kYes;
+    if (have.version.empty() && !pinned) return Present::kYes;
     if (have.version.empty())
       best = Present::kVersionUntold;
     else if (best == Present::kNo)
@@ -229,7 +231,7 @@ RuleOutcome engine_present(const StaticInput& in, RowState& state) {
     outcome.outcome = Outcome::kPass;  // a pass that says something
     return outcome;
   }
-  const std::string version = in.context.request.restriction.engine_version.value_or("");
+  const std::string& version = in.version;
   if (there == Present::kVersionUntold)
     return RuleOutcome::unknown(Reason::kEngineVersionUntold, {{"engine", engine.title}, {"version", version}});
   if (there == Present::kOtherVersion)

@@ -13,6 +13,7 @@ namespace berth::placement {
 using Rows = Few<const engines::SupportRow*>;
 struct RowState {
   Rows rows;
+  std::string known_as;  // the catalog's version that is judged
   Bytes install_bytes;
 };
 
