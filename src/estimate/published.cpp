@@ -34,7 +34,7 @@ std::optional<Bytes> measured(const ModelFacts& facts, std::string_view name) {
   return at == facts.measured.end() ? std::nullopt : std::optional(at->second);
 }
 
-std::optional<std::string> flag_value(const Settings& settings, std::string_view name) {
+std::optional<std::string> flag_text(const Settings& settings, std::string_view name) {
   for (const auto& flag : settings.flags)
     if (flag.starts_with(name) && flag.size() > name.size() && flag[name.size()] == '=')
       return flag.substr(name.size() + 1);
@@ -42,7 +42,7 @@ std::optional<std::string> flag_value(const Settings& settings, std::string_view
 }
 
 std::uint64_t flag_number(const Settings& settings, std::string_view name, std::uint64_t otherwise) {
-  const auto text = flag_value(settings, name);
+  const auto text = flag_text(settings, name);
   return text ? parse_u64(*text).value_or(otherwise) : otherwise;
 }
 

@@ -212,6 +212,7 @@ struct Workers {
       world.run(worker->stop_accepting());
       world.run(worker->stop_worker());
     }
+    workers.clear();  // they lie on the world's loop
   }
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
